@@ -1,0 +1,1 @@
+"""The truth: documents, versions, passages and their text, access lists, embeddings, answers."""

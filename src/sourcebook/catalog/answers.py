@@ -1,0 +1,64 @@
+"""Every answer with what made it, so that it can be replayed and checked later."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import asdict
+from datetime import UTC, datetime
+from typing import Any
+
+from sourcebook.catalog.catalog import Catalog, sql
+from sourcebook.errors import NotFound
+from sourcebook.types import Answer, Question
+
+
+def record_answer(catalog: Catalog, question: Question, answer: Answer, made_from: dict[str, Any]) -> None:
+    """Keep an answer. made_from: prompt version, messages, model and parameters, as JSON-like values."""
+    record = {
+        "asked_by": {"tenant": question.scope.tenant, "principals": sorted(question.scope.principals)},
+        "filter": None if question.filter is None else repr(question.filter),
+        "top": question.top,
+        "answer": answer.text,
+        "known": answer.known,
+        "model": answer.model,
+        "usage": asdict(answer.usage),
+        "citations": [asdict(citation) for citation in answer.citations],
+        "passages": [
+            {
+                "id": hit.passage.id,
+                "document": hit.passage.document,
+                "version": hit.passage.version,
+                "start": hit.passage.start,
+                "end": hit.passage.end,
+                "text": hit.passage.text,
+                "score": hit.score,
+            }
+            for hit in answer.hits
+        ],
+        **made_from,
+    }
+    with catalog.writing() as connection:
+        connection.execute(
+            sql("""
+                INSERT INTO answer (id, asked, tenant, question, record)
+                VALUES (:id, :asked, :tenant, :question, :record)
+            """),
+            {
+                "id": answer.id,
+                "asked": datetime.now(UTC).isoformat(timespec="milliseconds"),
+                "tenant": question.scope.tenant,
+                "question": question.text,
+                "record": json.dumps(record, ensure_ascii=False),
+            },
+        )
+
+
+def recorded_answer(catalog: Catalog, answer_id: str) -> dict[str, Any]:
+    """The record of an answer: its question, text, citations, and all that made it. Errors: NotFound."""
+    with catalog.reading() as connection:
+        row = connection.execute(
+            sql("SELECT asked, question, record FROM answer WHERE id = :id"), {"id": answer_id}
+        ).first()
+    if row is None:
+        raise NotFound(f"No answer {answer_id!r}", remedy="Answers are named in the output of: sourcebook ask --json")
+    return {"id": answer_id, "asked": row.asked, "question": row.question, **json.loads(row.record)}

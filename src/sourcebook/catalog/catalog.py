@@ -1,0 +1,539 @@
+"""The catalog: reads and writes of everything that is true about a book.
+
+Each method is one transaction. Methods are synchronous and thread-safe; the pipeline calls them from worker
+threads. The statements are plain SQL that SQLite and PostgreSQL both run.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from datetime import UTC, datetime
+from hashlib import blake2b
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, TypeVar
+
+from sourcebook.catalog.records import (
+    DocumentRecord,
+    Draft,
+    Failure,
+    Retired,
+    Reusable,
+    SourceRecord,
+    Staged,
+)
+from sourcebook.catalog.schema import connect, upgrade
+from sourcebook.errors import CatalogError
+from sourcebook.types import Chunk, Metadata, PassageId
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Engine, TextClause
+
+T = TypeVar("T")
+
+IN_LIST = 900  # values in one IN list; SQLite allows 32,766
+
+
+class Catalog:
+    """Documents, versions and passages in a relational database.
+
+    url: "sqlite:FILE" relative to `home`, or "postgresql://...". Errors: CatalogError.
+    """
+
+    def __init__(self, url: str, home: Path) -> None:
+        self.url = url
+        self._engine: Engine = connect(url, home)
+        with _explained(url):
+            upgrade(self._engine)
+
+    def close(self) -> None:
+        """Close all connections."""
+        self._engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Connection]:
+        """A connection whose statements all see one state of the book."""
+        with _explained(self.url), self._engine.connect() as connection:
+            if self._engine.dialect.name == "postgresql":
+                connection = connection.execution_options(isolation_level="REPEATABLE READ")
+            else:
+                connection.exec_driversql("BEGIN")
+            yield connection
+
+    @contextmanager
+    def writing(self) -> Iterator[Connection]:
+        """A connection in a transaction that is committed at the end, or rolled back on an error."""
+        with _explained(self.url), self._engine.connect() as connection:
+            if self._engine.dialect.name == "sqlite":
+                connection.exec_driversql("BEGIN IMMEDIATE")
+            yield connection
+            connection.commit()
+
+    # --- sources ------------------------------------------------------------------------------------------
+
+    def add_source(
+        self,
+        url: str,
+        *,
+        tenant: str = "default",
+        access: frozenset[str] = frozenset(),
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> SourceRecord:
+        """Follow a source; one that is known gets the new settings."""
+        options = json.dumps({"include": list(include), "exclude": list(exclude)})
+        with self.writing() as connection:
+            connection.execute(
+                sql("""
+                    INSERT INTO source (url, tenant, access, options, added)
+                    VALUES (:url, :tenant, :access, :options, :now)
+                    ON CONFLICT (tenant, url) DO UPDATE
+                       SET access = excluded.access, options = excluded.options
+                """),
+                {"url": url, "tenant": tenant, "access": _names(access), "options": options, "now": _now()},
+            )
+        return next(source for source in self.sources() if (source.url, source.tenant) == (url, tenant))
+
+    def sources(self) -> list[SourceRecord]:
+        """Every source, in the order they were added."""
+        with self.reading() as connection:
+            rows = connection.execute(sql("SELECT id, url, tenant, access, options FROM source ORDER BY id")).all()
+        return [
+            SourceRecord(
+                id=row.id,
+                url=row.url,
+                tenant=row.tenant,
+                access=frozenset(json.loads(row.access)),
+                include=tuple(json.loads(row.options)["include"]),
+                exclude=tuple(json.loads(row.options)["exclude"]),
+            )
+            for row in rows
+        ]
+
+    def remove_source(self, source_id: int) -> int:
+        """Stop following a source and withdraw its documents at once; returns how many were in."""
+        ids = [document.id for document in self.documents(source_id).values()]
+        self.withdraw(ids)
+        with self.writing() as connection:
+            connection.execute(sql("DELETE FROM source WHERE id = :id"), {"id": source_id})
+        return len(ids)
+
+    # --- comparing a source with what is in --------------------------------------------------------------
+
+    def documents(self, source_id: int | None = None) -> dict[str, DocumentRecord]:
+        """The documents of a source (None: of all) by URI, deleted ones left out."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                sql("""
+                    SELECT id, uri, tenant, source_id, access, state, transient,
+                           live_version_id IS NOT NULL AS live, fingerprint, content_hash, recipe
+                      FROM document
+                     WHERE state <> 'deleted' AND (:source IS NULL OR source_id = :source)
+                """),
+                {"source": source_id},
+            ).all()
+        return {
+            row.uri: DocumentRecord(
+                id=row.id,
+                uri=row.uri,
+                tenant=row.tenant,
+                source_id=row.source_id,
+                access=frozenset() if row.access == "[]" else frozenset(json.loads(row.access)),
+                state=row.state,
+                transient=bool(row.transient),
+                live=bool(row.live),
+                fingerprint=row.fingerprint,
+                content_hash=row.content_hash,
+                recipe=row.recipe,
+            )
+            for row in rows
+        }
+
+    def reusable(self, content_hash: str, recipe: str) -> Reusable | None:
+        """A version made from the same bytes by the same recipe, whatever document it belongs to."""
+        with self.reading() as connection:
+            found = connection.execute(
+                sql("""
+                    SELECT version.id, version.title, version.metadata, parsed.text, parsed.language
+                      FROM version JOIN parsed ON parsed.version_id = version.id
+                     WHERE version.content_hash = :hash AND version.recipe = :recipe
+                     ORDER BY version.id LIMIT 1
+                """),
+                {"hash": content_hash, "recipe": recipe},
+            ).first()
+            if found is None:
+                return None
+            rows = connection.execute(
+                sql("""
+                    SELECT text, start_offset, end_offset, heading_path, page, location, language, text_key
+                      FROM passage WHERE version_id = :version ORDER BY ordinal
+                """),
+                {"version": found.id},
+            ).all()
+        chunks = tuple(
+            Chunk(
+                text=row.text,
+                start=row.start_offset,
+                end=row.end_offset,
+                heading_path=tuple(json.loads(row.heading_path)),
+                page=row.page,
+                location=row.location,
+                language=row.language,
+            )
+            for row in rows
+        )
+        return Reusable(
+            text=found.text,
+            language=found.language,
+            title=found.title,
+            metadata=metadata_from(found.metadata),
+            chunks=chunks,
+            text_keys=tuple(row.text_key for row in rows),
+        )
+
+    def refresh(self, seen: Sequence[tuple[int, str]]) -> None:
+        """Note new fingerprints of documents whose content is as it was: (document id, fingerprint)."""
+        with self.writing() as connection:
+            connection.execute(
+                sql("UPDATE document SET fingerprint = :fingerprint WHERE id = :id"),
+                [{"id": document, "fingerprint": fingerprint} for document, fingerprint in seen],
+            )
+
+    def restrict(self, documents: Sequence[tuple[int, frozenset[str]]]) -> None:
+        """Set the access lists of documents, effective at once: (document id, names)."""
+        with self.writing() as connection:
+            connection.execute(
+                sql("UPDATE document SET access = :access WHERE id = :id"),
+                [{"id": document, "access": _names(access)} for document, access in documents],
+            )
+            _advance(connection)
+
+    # --- the four steps of publishing --------------------------------------------------------------------
+
+    def stage(self, drafts: Sequence[Draft]) -> list[Staged]:
+        """Step 1: write versions and passages, not live. The i'th result belongs to the i'th draft."""
+        with self.writing() as connection:
+            staged = [self._new_version(connection, draft) for draft in drafts]
+            connection.execute(
+                sql("INSERT INTO parsed (version_id, text, language) VALUES (:version, :text, :language)"),
+                [
+                    {"version": one.version_id, "text": one.draft.text, "language": one.draft.language}
+                    for one in staged
+                ],
+            )
+            if rows := [row for one in staged for row in _passage_rows(one)]:
+                connection.execute(
+                    sql("""
+                        INSERT INTO passage (id, version_id, ordinal, start_offset, end_offset, text,
+                                             heading_path, page, location, language, text_key)
+                        VALUES (:id, :version, :ordinal, :start, :end, :text,
+                                :heading_path, :page, :location, :language, :text_key)
+                    """),
+                    rows,
+                )
+        return staged
+
+    def _new_version(self, connection: Connection, draft: Draft) -> Staged:
+        document = connection.execute(
+            sql("""
+                INSERT INTO document (tenant, uri, source_id, access, state, transient, attempts, versions,
+                                      fingerprint, recipe, seconds, updated)
+                VALUES (:tenant, :uri, :source, :access, 'pending', FALSE, 0, 1, '', '', '{}', :now)
+                ON CONFLICT (tenant, uri) DO UPDATE
+                   SET versions = document.versions + 1,
+                       source_id = excluded.source_id,
+                       access = excluded.access,
+                       state = CASE document.state WHEN 'deleted' THEN 'pending' ELSE document.state END
+                RETURNING id, versions
+            """),
+            {
+                "tenant": draft.tenant,
+                "uri": draft.uri,
+                "source": draft.source_id,
+                "access": _names(draft.access),
+                "now": _now(),
+            },
+        ).one()
+        version = connection.execute(
+            sql("""
+                INSERT INTO version (document_id, number, state, content_hash, recipe, title, metadata, created)
+                VALUES (:document, :number, 'staged', :hash, :recipe, :title, :metadata, :now)
+                RETURNING id
+            """),
+            {
+                "document": document.id,
+                "number": document.versions,
+                "hash": draft.content_hash,
+                "recipe": draft.recipe,
+                "title": draft.title,
+                "metadata": json.dumps(dict(draft.metadata), ensure_ascii=False),
+                "now": _now(),
+            },
+        ).one()
+        return Staged(
+            draft=draft,
+            document_id=document.id,
+            version_id=version.id,
+            number=document.versions,
+            passages=tuple(
+                passage_id(draft.tenant, draft.uri, document.versions, ordinal, chunk.text)
+                for ordinal, chunk in enumerate(draft.chunks)
+            ),
+        )
+
+    def commit(self, staged: Sequence[Staged]) -> None:
+        """Step 3: in one transaction the new versions become live and the old ones are retired."""
+        with self.writing() as connection:
+            connection.execute(
+                sql("UPDATE version SET state = 'retired' WHERE document_id = :document AND state = 'live'"),
+                [{"document": one.document_id} for one in staged],
+            )
+            connection.execute(
+                sql("UPDATE version SET state = 'live' WHERE id = :version"),
+                [{"version": one.version_id} for one in staged],
+            )
+            connection.execute(
+                sql("""
+                    UPDATE document
+                       SET state = 'live', error = NULL, transient = FALSE, attempts = attempts + 1,
+                           live_version_id = :version, fingerprint = :fingerprint, content_hash = :hash,
+                           recipe = :recipe, seconds = :seconds, updated = :now
+                     WHERE id = :document
+                """),
+                [
+                    {
+                        "document": one.document_id,
+                        "version": one.version_id,
+                        "fingerprint": one.draft.fingerprint,
+                        "hash": one.draft.content_hash,
+                        "recipe": one.draft.recipe,
+                        "seconds": json.dumps({stage: round(time, 6) for stage, time in one.draft.seconds.items()}),
+                        "now": _now(),
+                    }
+                    for one in staged
+                ],
+            )
+            _advance(connection)
+
+    def fail(self, failures: Sequence[Failure]) -> None:
+        """Note attempts that failed; a version that was live stays so."""
+        with self.writing() as connection:
+            connection.execute(
+                sql("""
+                    INSERT INTO document (tenant, uri, source_id, access, state, error, transient, attempts, versions,
+                                          fingerprint, content_hash, recipe, seconds, updated)
+                    VALUES (:tenant, :uri, :source, :access, 'failed', :error, :transient, 1, 0,
+                            :fingerprint, :hash, :recipe, '{}', :now)
+                    ON CONFLICT (tenant, uri) DO UPDATE
+                       SET source_id = excluded.source_id, access = excluded.access, state = 'failed',
+                           error = excluded.error, transient = excluded.transient,
+                           attempts = document.attempts + 1, fingerprint = excluded.fingerprint,
+                           content_hash = excluded.content_hash, recipe = excluded.recipe,
+                           updated = excluded.updated
+                """),
+                [
+                    {
+                        "tenant": one.tenant,
+                        "uri": one.uri,
+                        "source": one.source_id,
+                        "access": _names(one.access),
+                        "error": one.error,
+                        "transient": one.transient,
+                        "fingerprint": one.fingerprint,
+                        "hash": one.content_hash,
+                        "recipe": one.recipe,
+                        "now": _now(),
+                    }
+                    for one in failures
+                ],
+            )
+
+    def withdraw(self, document_ids: Sequence[int]) -> None:
+        """Delete documents: when this returns, nothing of them can be found, whatever the index still holds."""
+        if not document_ids:
+            return
+        ids = [{"id": document} for document in document_ids]
+        with self.writing() as connection:
+            connection.execute(
+                sql("UPDATE version SET state = 'retired' WHERE document_id = :id AND state <> 'retired'"), ids
+            )
+            connection.execute(
+                sql("""
+                    UPDATE document SET state = 'deleted', error = NULL, live_version_id = NULL, updated = :now
+                     WHERE id = :id
+                """),
+                [{**one, "now": _now()} for one in ids],
+            )
+            _advance(connection)
+
+    def abandon_staged(self) -> int:
+        """Retire what an interrupted run staged and never committed; returns how many versions."""
+        with self.writing() as connection:
+            result = connection.execute(sql("UPDATE version SET state = 'retired' WHERE state = 'staged'"))
+        return int(result.rowcount)
+
+    def retired(self) -> list[Retired]:
+        """Step 4, first half: the versions whose points must leave the index."""
+        with self.reading() as connection:
+            rows = connection.execute(
+                sql("""
+                    SELECT version.id AS version_id, passage.id AS passage_id
+                      FROM version LEFT JOIN passage ON passage.version_id = version.id
+                     WHERE version.state = 'retired' ORDER BY version.id
+                """)
+            ).all()
+        passages: dict[int, list[PassageId]] = {}
+        for row in rows:
+            ids = passages.setdefault(row.version_id, [])
+            if row.passage_id is not None:
+                ids.append(PassageId(row.passage_id))
+        return [Retired(version_id=version, passages=tuple(ids)) for version, ids in passages.items()]
+
+    def purge(self, retired: Sequence[Retired]) -> None:
+        """Step 4, second half: forget versions that the index no longer holds, and embeddings nobody uses."""
+        versions = [one.version_id for one in retired]
+        with self.writing() as connection:
+            for some in batches(versions, IN_LIST):
+                keys = connection.execute(
+                    sql("SELECT DISTINCT text_key FROM passage WHERE version_id IN :some", "some"), {"some": some}
+                ).scalars()
+                candidates = list(keys)
+                for table, column in (("passage", "version_id"), ("parsed", "version_id"), ("version", "id")):
+                    connection.execute(sql(f"DELETE FROM {table} WHERE {column} IN :some", "some"), {"some": some})
+                for unused in batches(candidates, IN_LIST):
+                    connection.execute(
+                        sql(
+                            """
+                            DELETE FROM embedding
+                             WHERE text_key IN :some
+                               AND NOT EXISTS (SELECT 1 FROM passage WHERE passage.text_key = embedding.text_key)
+                            """,
+                            "some",
+                        ),
+                        {"some": unused},
+                    )
+            connection.execute(
+                sql("""
+                    DELETE FROM document
+                     WHERE state = 'deleted'
+                       AND NOT EXISTS (SELECT 1 FROM version WHERE version.document_id = document.id)
+                """)
+            )
+
+    def drop_pending(self) -> None:
+        """Forget documents that were never more than staged, once their versions are purged."""
+        with self.writing() as connection:
+            connection.execute(
+                sql("""
+                    DELETE FROM document
+                     WHERE state = 'pending'
+                       AND NOT EXISTS (SELECT 1 FROM version WHERE version.document_id = document.id)
+                """)
+            )
+
+    # --- which index belongs to this catalog -------------------------------------------------------------
+
+    def epoch(self) -> int:
+        """Grows with every change of what is live."""
+        with self.reading() as connection:
+            return int(connection.execute(sql("SELECT epoch FROM book WHERE id = 1")).scalar_one())
+
+    def index_identity(self) -> str | None:
+        """The identity of the index that was filled from this catalog, or None before the first."""
+        with self.reading() as connection:
+            found = connection.execute(sql("SELECT index_identity FROM book WHERE id = 1")).scalar_one()
+        return None if found is None else str(found)
+
+    def set_index_identity(self, identity: str) -> None:
+        """Note that the index of this identity holds all that is live."""
+        with self.writing() as connection:
+            connection.execute(sql("UPDATE book SET index_identity = :identity WHERE id = 1"), {"identity": identity})
+
+
+def passage_id(tenant: str, uri: str, version: int, ordinal: int, text: str) -> PassageId:
+    """The content-addressed name of a passage: the same passage gets the same id, however often it is staged."""
+    place = f"{tenant}\0{uri}\0{version}\0{ordinal}\0".encode("utf-8", "surrogatepass")
+    return PassageId(blake2b(place + text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest())
+
+
+def metadata_from(text: str) -> Metadata:
+    """Metadata from its JSON; lists become tuples."""
+    values: dict[str, Any] = json.loads(text)
+    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
+
+
+def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
+    """Slices of at most `size`, in order."""
+    for start in range(0, len(items), size):
+        yield items[start : start + size]
+
+
+def _passage_rows(staged: Staged) -> Iterable[Mapping[str, object]]:
+    for ordinal, (chunk, key, name) in enumerate(
+        zip(staged.draft.chunks, staged.draft.text_keys, staged.passages, strict=True)
+    ):
+        yield {
+            "id": name,
+            "version": staged.version_id,
+            "ordinal": ordinal,
+            "start": chunk.start,
+            "end": chunk.end,
+            "text": chunk.text,
+            "heading_path": json.dumps(chunk.heading_path, ensure_ascii=False),
+            "page": chunk.page,
+            "location": chunk.location,
+            "language": chunk.language,
+            "text_key": key,
+        }
+
+
+def _advance(connection: Connection) -> None:
+    connection.execute(sql("UPDATE book SET epoch = epoch + 1 WHERE id = 1"))
+
+
+def _names(access: frozenset[str]) -> str:
+    return json.dumps(sorted(access), ensure_ascii=False)
+
+
+def _now() -> str:
+    return datetime.now(UTC).isoformat(timespec="milliseconds")
+
+
+_statements: dict[tuple[str, tuple[str, ...]], TextClause] = {}
+
+
+def sql(statement: str, *expanding: str) -> TextClause:
+    """The statement, prepared once; `expanding` names the parameters that are IN lists."""
+    known = _statements.get((statement, expanding))
+    if known is None:
+        from sqlalchemy import bindparam, text
+
+        known = text(statement).bindparams(*(bindparam(name, expanding=True) for name in expanding))
+        _statements[statement, expanding] = known
+    return known
+
+
+@contextmanager
+def _explained(url: str) -> Iterator[None]:
+    """Database errors as CatalogError, with what the user can do."""
+    from sqlalchemy.exc import DatabaseError, OperationalError
+
+    try:
+        yield
+    except (DatabaseError, OperationalError) as error:
+        reason = str(error.orig)
+        raise CatalogError(f"The catalog {url} failed: {reason}", remedy=_remedy(reason)) from error
+
+
+def _remedy(reason: str) -> str:
+    lower = reason.lower()
+    if "full" in lower or "disk i/o" in lower:
+        return "Free some disk space and run the same command again; what was in the book is unharmed"
+    if "locked" in lower:
+        return "Another process is writing; try again in a moment"
+    if "malformed" in lower or "not a database" in lower:
+        return "Restore the file from a backup, or move it away and sync again"
+    if "readonly" in lower or "unable to open" in lower:
+        return "Check that the folder exists and can be written"
+    return "Run: sourcebook doctor"

@@ -1,0 +1,135 @@
+"""Embeddings kept by content: a text that was embedded once is never embedded again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any
+
+from sourcebook.catalog.catalog import IN_LIST, Catalog, batches, metadata_from, sql
+from sourcebook.types import PassageId, Point, Terms
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embedding:
+    """What a text is to the index. vector: float32, shape (d,); terms: its sparse keyword vector."""
+
+    vector: NDArray[np.float32]
+    terms: Terms
+
+
+def text_key(text: str) -> str:
+    """The name of a text: BLAKE2b-128 of its UTF-8, as 32 hex digits."""
+    return blake2b(text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def known_embeddings(catalog: Catalog, fingerprint: str, keys: Sequence[str]) -> dict[str, Embedding]:
+    """The embeddings that are kept for these texts under this fingerprint, by text key."""
+    known: dict[str, Embedding] = {}
+    with catalog.reading() as connection:
+        for some in batches(keys, IN_LIST):
+            rows = connection.execute(
+                sql(
+                    "SELECT text_key, vector, terms FROM embedding WHERE fingerprint = :fingerprint AND text_key IN :some",
+                    "some",
+                ),
+                {"fingerprint": fingerprint, "some": list(some)},
+            )
+            known.update((row.text_key, _embedding(row)) for row in rows)
+    return known
+
+
+def keep_embeddings(catalog: Catalog, fingerprint: str, embeddings: Mapping[str, Embedding]) -> None:
+    """Keep embeddings by text key."""
+    if not embeddings:
+        return
+    with catalog.writing() as connection:
+        connection.execute(
+            sql("""
+                INSERT INTO embedding (fingerprint, text_key, vector, terms)
+                VALUES (:fingerprint, :key, :vector, :terms)
+                ON CONFLICT (fingerprint, text_key) DO NOTHING
+            """),
+            [
+                {
+                    "fingerprint": fingerprint,
+                    "key": key,
+                    "vector": one.vector.tobytes(),
+                    "terms": one.terms.indices.tobytes() + one.terms.weights.tobytes(),
+                }
+                for key, one in embeddings.items()
+            ],
+        )
+
+
+def live_points(catalog: Catalog, fingerprint: str, *, size: int = 512) -> Iterator[list[Point]]:
+    """Every live passage as a point for an index, `size` at a time; passages without an embedding are left out."""
+    after = ""
+    while True:
+        with catalog.reading() as connection:
+            rows = connection.execute(
+                sql("""
+                    SELECT passage.id, embedding.vector, embedding.terms, version.metadata,
+                           document.tenant, document.access
+                      FROM passage
+                      JOIN version ON version.id = passage.version_id AND version.state = 'live'
+                      JOIN document ON document.id = version.document_id
+                      JOIN embedding ON embedding.text_key = passage.text_key AND embedding.fingerprint = :fingerprint
+                     WHERE passage.id > :after
+                     ORDER BY passage.id LIMIT :size
+                """),
+                {"fingerprint": fingerprint, "after": after, "size": size},
+            ).all()
+        if not rows:
+            return
+        after = rows[-1].id
+        yield [_point(row) for row in rows]
+
+
+def unembedded(catalog: Catalog, fingerprint: str, *, limit: int = 512) -> list[tuple[str, PassageId]]:
+    """Live passages whose text has no embedding under this fingerprint: (text key, passage id)."""
+    with catalog.reading() as connection:
+        rows = connection.execute(
+            sql("""
+                SELECT passage.text_key, MIN(passage.id) AS id
+                  FROM passage
+                  JOIN version ON version.id = passage.version_id AND version.state = 'live'
+                 WHERE NOT EXISTS (SELECT 1 FROM embedding
+                                    WHERE embedding.text_key = passage.text_key
+                                      AND embedding.fingerprint = :fingerprint)
+                 GROUP BY passage.text_key ORDER BY passage.text_key LIMIT :limit
+            """),
+            {"fingerprint": fingerprint, "limit": limit},
+        ).all()
+    return [(row.text_key, PassageId(row.id)) for row in rows]
+
+
+def _embedding(row: Any) -> Embedding:
+    import numpy as np
+
+    half = len(row.terms) // 2
+    return Embedding(
+        vector=np.frombuffer(row.vector, np.float32),
+        terms=Terms(
+            indices=np.frombuffer(row.terms[:half], np.uint32), weights=np.frombuffer(row.terms[half:], np.float32)
+        ),
+    )
+
+
+def _point(row: Any) -> Point:
+    import json
+
+    kept = _embedding(row)
+    return Point(
+        id=PassageId(row.id),
+        vector=kept.vector,
+        terms=kept.terms,
+        tenant=row.tenant,
+        access=frozenset(json.loads(row.access)),
+        metadata=metadata_from(row.metadata),
+    )

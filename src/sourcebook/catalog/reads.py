@@ -1,0 +1,208 @@
+"""What questions and people read from the catalog: live passages, the ledger, whole documents, the export."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import TYPE_CHECKING, Any
+
+from sourcebook.catalog.catalog import IN_LIST, Catalog, batches, metadata_from, sql
+from sourcebook.errors import NotFound
+from sourcebook.types import LedgerEntry, Passage, PassageId, Scope
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection
+
+_LIVE = """
+    SELECT passage.id, passage.ordinal, passage.text, passage.start_offset, passage.end_offset,
+           passage.heading_path, passage.page, passage.location, passage.language, passage.text_key,
+           version.number, version.title, version.metadata, document.uri, document.access
+      FROM passage
+      JOIN version ON version.id = passage.version_id
+      JOIN document ON document.id = version.document_id
+     WHERE version.state = 'live' AND document.tenant = :tenant
+"""
+
+
+def live_passages(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> tuple[dict[PassageId, Passage], int]:
+    """Those of the passages that are live and that the scope admits, and the epoch in which they were.
+
+    This join decides what is found; an index only proposes.
+    """
+    found: dict[PassageId, Passage] = {}
+    with catalog.reading() as connection:
+        epoch = int(connection.execute(sql("SELECT epoch FROM book WHERE id = 1")).scalar_one())
+        for some in batches(ids, IN_LIST):
+            rows = connection.execute(
+                sql(_LIVE + " AND passage.id IN :some", "some"), {"tenant": scope.tenant, "some": list(some)}
+            )
+            for row in rows:
+                if scope.admits(scope.tenant, _access(row.access)):
+                    found[PassageId(row.id)] = _passage(row)
+    return found, epoch
+
+
+def count_live(catalog: Catalog, scope: Scope | None = None) -> tuple[int, int]:
+    """(documents, passages) that are live, within the scope (None: in the whole book)."""
+    with catalog.reading() as connection:
+        rows = connection.execute(
+            sql("""
+                SELECT document.tenant, document.access, COUNT(*) AS passages
+                  FROM document JOIN passage ON passage.version_id = document.live_version_id
+                 GROUP BY document.id, document.tenant, document.access
+            """)
+        ).all()
+    seen = [row.passages for row in rows if scope is None or scope.admits(row.tenant, _access(row.access))]
+    return len(seen), sum(seen)
+
+
+def passages_between(
+    catalog: Catalog, document: str, version: int, first: int, last: int, scope: Scope
+) -> tuple[str, list[Passage]]:
+    """Passages `first` to `last` (ordinals, inclusive) of a live version, and the parsed text they span."""
+    with catalog.reading() as connection:
+        rows = connection.execute(
+            sql(
+                _LIVE
+                + """ AND document.uri = :uri AND version.number = :version
+                      AND passage.ordinal BETWEEN :first AND :last ORDER BY passage.ordinal"""
+            ),
+            {"tenant": scope.tenant, "uri": document, "version": version, "first": first, "last": last},
+        ).all()
+        passages = [_passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))]
+        if not passages:
+            return "", []
+        start, end = passages[0].start, max(passage.end for passage in passages)
+        return _slice(connection, document, version, start, end, scope), passages
+
+
+def quote(catalog: Catalog, document: str, version: int, start: int, end: int, scope: Scope) -> str | None:
+    """The parsed text of a live version at [start, end), or None if it is not live or not in scope."""
+    with catalog.reading() as connection:
+        return _slice(connection, document, version, start, end, scope) or None
+
+
+def _slice(connection: Connection, document: str, version: int, start: int, end: int, scope: Scope) -> str:
+    row = connection.execute(
+        sql("""
+            SELECT substr(parsed.text, :first, :length) AS text, document.access
+              FROM parsed
+              JOIN version ON version.id = parsed.version_id
+              JOIN document ON document.id = version.document_id
+             WHERE document.tenant = :tenant AND document.uri = :uri
+               AND version.number = :version AND version.state = 'live'
+        """),
+        {
+            "first": start + 1,
+            "length": end - start,
+            "tenant": scope.tenant,
+            "uri": document,
+            "version": version,
+        },
+    ).first()
+    return "" if row is None or not scope.admits(scope.tenant, _access(row.access)) else str(row.text)
+
+
+def whole_document(catalog: Catalog, uri: str, scope: Scope) -> tuple[str, list[Passage]]:
+    """The parsed text of a live document and its passages in order. Errors: NotFound."""
+    with catalog.reading() as connection:
+        rows = connection.execute(
+            sql(_LIVE + " AND document.uri = :uri ORDER BY passage.ordinal"), {"tenant": scope.tenant, "uri": uri}
+        ).all()
+        passages = [_passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))]
+        if not passages:
+            raise NotFound(f"No live document {uri!r}", remedy="See what is in the book: sourcebook status")
+        text = connection.execute(
+            sql("""
+                SELECT parsed.text FROM document JOIN parsed ON parsed.version_id = document.live_version_id
+                 WHERE document.tenant = :tenant AND document.uri = :uri
+            """),
+            {"tenant": scope.tenant, "uri": uri},
+        ).scalar_one()
+    return str(text), passages
+
+
+def ledger(catalog: Catalog) -> list[LedgerEntry]:
+    """Every document that is known, ordered by URI."""
+    with catalog.reading() as connection:
+        rows = connection.execute(
+            sql("""
+                SELECT document.uri, source.url AS source, document.state, document.error, document.attempts,
+                       document.versions, document.content_hash, document.updated, document.seconds,
+                       document.live_version_id, version.number,
+                       (SELECT COUNT(*) FROM passage WHERE passage.version_id = document.live_version_id) AS passages
+                  FROM document
+                  LEFT JOIN source ON source.id = document.source_id
+                  LEFT JOIN version ON version.id = document.live_version_id
+                 WHERE document.state <> 'deleted'
+                 ORDER BY document.uri, document.tenant
+            """)
+        ).all()
+    return [
+        LedgerEntry(
+            uri=row.uri,
+            source=row.source or "",
+            state=row.state,
+            answering=row.live_version_id is not None,
+            error=row.error,
+            attempts=row.attempts,
+            version=row.number or 0,
+            passages=row.passages,
+            content_hash=row.content_hash,
+            updated=row.updated,
+            seconds=json.loads(row.seconds),
+        )
+        for row in rows
+    ]
+
+
+def export(catalog: Catalog) -> Iterator[dict[str, Any]]:
+    """Live documents by URI, then their passages by URI and place; equal states give equal rows."""
+    with catalog.reading() as connection:
+        documents = connection.execute(
+            sql("""
+                SELECT document.tenant, document.uri, version.content_hash
+                  FROM document JOIN version ON version.id = document.live_version_id
+                 ORDER BY document.tenant, document.uri
+            """)
+        )
+        for row in documents:
+            yield {"kind": "document", "uri": row.uri, "tenant": row.tenant, "hash": row.content_hash}
+        passages = connection.execute(
+            sql("""
+                SELECT document.tenant, document.uri, passage.start_offset, passage.end_offset, passage.text
+                  FROM document JOIN passage ON passage.version_id = document.live_version_id
+                 ORDER BY document.tenant, document.uri, passage.ordinal
+            """)
+        )
+        for row in passages:
+            yield {
+                "kind": "passage",
+                "document": row.uri,
+                "tenant": row.tenant,
+                "start": row.start_offset,
+                "end": row.end_offset,
+                "text": row.text,
+            }
+
+
+def _access(column: str) -> frozenset[str]:
+    return frozenset() if column == "[]" else frozenset(json.loads(column))
+
+
+def _passage(row: Any) -> Passage:
+    return Passage(
+        id=PassageId(row.id),
+        document=row.uri,
+        version=row.number,
+        ordinal=row.ordinal,
+        text=row.text,
+        start=row.start_offset,
+        end=row.end_offset,
+        title=row.title,
+        heading_path=() if row.heading_path == "[]" else tuple(json.loads(row.heading_path)),
+        page=row.page,
+        location=row.location,
+        language=row.language,
+        metadata={} if row.metadata == "{}" else metadata_from(row.metadata),
+    )
