@@ -271,12 +271,13 @@ class Hit:
     """One passage found for a question.
 
     score: similarity, higher is better; comparable only within one search.
-    channels: channel name -> rank there, from 1.
+    channels: channel name -> rank there, from 1. duplicates: other documents that say the same in the same words.
     """
 
     passage: Passage
     score: float
     channels: Mapping[str, int] = field(default_factory=dict)
+    duplicates: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -352,4 +353,3 @@ class LedgerEntry:
     content_hash: str | None
     updated: str
     seconds: Mapping[str, float] = field(default_factory=dict)
-

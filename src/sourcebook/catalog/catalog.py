@@ -58,7 +58,7 @@ class Catalog:
             if self._engine.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             else:
-                connection.exec_driversql("BEGIN")
+                connection.exec_driver_sql("BEGIN")
             yield connection
 
     @contextmanager
@@ -66,7 +66,7 @@ class Catalog:
         """A connection in a transaction that is committed at the end, or rolled back on an error."""
         with _explained(self.url), self._engine.connect() as connection:
             if self._engine.dialect.name == "sqlite":
-                connection.exec_driversql("BEGIN IMMEDIATE")
+                connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             connection.commit()
 
@@ -113,7 +113,13 @@ class Catalog:
 
     def remove_source(self, source_id: int) -> int:
         """Stop following a source and withdraw its documents at once; returns how many were in."""
-        ids = [document.id for document in self.documents(source_id).values()]
+        with self.reading() as connection:
+            ids = list(
+                connection.execute(
+                    sql("SELECT id FROM document WHERE source_id = :source AND state <> 'deleted'"),
+                    {"source": source_id},
+                ).scalars()
+            )
         self.withdraw(ids)
         with self.writing() as connection:
             connection.execute(sql("DELETE FROM source WHERE id = :id"), {"id": source_id})
@@ -121,17 +127,17 @@ class Catalog:
 
     # --- comparing a source with what is in --------------------------------------------------------------
 
-    def documents(self, source_id: int | None = None) -> dict[str, DocumentRecord]:
-        """The documents of a source (None: of all) by URI, deleted ones left out."""
+    def documents(self, tenant: str) -> dict[str, DocumentRecord]:
+        """The documents of a tenant by URI, deleted ones left out."""
         with self.reading() as connection:
             rows = connection.execute(
                 sql("""
                     SELECT id, uri, tenant, source_id, access, state, transient,
                            live_version_id IS NOT NULL AS live, fingerprint, content_hash, recipe
                       FROM document
-                     WHERE state <> 'deleted' AND (:source IS NULL OR source_id = :source)
+                     WHERE state <> 'deleted' AND tenant = :tenant
                 """),
-                {"source": source_id},
+                {"tenant": tenant},
             ).all()
         return {
             row.uri: DocumentRecord(
@@ -217,10 +223,7 @@ class Catalog:
             staged = [self._new_version(connection, draft) for draft in drafts]
             connection.execute(
                 sql("INSERT INTO parsed (version_id, text, language) VALUES (:version, :text, :language)"),
-                [
-                    {"version": one.version_id, "text": one.draft.text, "language": one.draft.language}
-                    for one in staged
-                ],
+                [{"version": one.version_id, "text": one.draft.text, "language": one.draft.language} for one in staged],
             )
             if rows := [row for one in staged for row in _passage_rows(one)]:
                 connection.execute(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from hashlib import blake2b
@@ -91,22 +92,39 @@ def live_points(catalog: Catalog, fingerprint: str, *, size: int = 512) -> Itera
         yield [_point(row) for row in rows]
 
 
-def unembedded(catalog: Catalog, fingerprint: str, *, limit: int = 512) -> list[tuple[str, PassageId]]:
-    """Live passages whose text has no embedding under this fingerprint: (text key, passage id)."""
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unembedded:
+    """A live passage's text that has no embedding yet."""
+
+    key: str
+    title: str | None
+    heading_path: tuple[str, ...]
+    text: str
+
+
+def unembedded(catalog: Catalog, fingerprint: str, *, limit: int) -> list[Unembedded]:
+    """At most `limit` live texts that have no embedding under this fingerprint, each text once."""
     with catalog.reading() as connection:
         rows = connection.execute(
             sql("""
-                SELECT passage.text_key, MIN(passage.id) AS id
+                SELECT passage.text_key, passage.text, passage.heading_path, version.title
                   FROM passage
                   JOIN version ON version.id = passage.version_id AND version.state = 'live'
                  WHERE NOT EXISTS (SELECT 1 FROM embedding
                                     WHERE embedding.text_key = passage.text_key
                                       AND embedding.fingerprint = :fingerprint)
-                 GROUP BY passage.text_key ORDER BY passage.text_key LIMIT :limit
+                 LIMIT :limit
             """),
             {"fingerprint": fingerprint, "limit": limit},
         ).all()
-    return [(row.text_key, PassageId(row.id)) for row in rows]
+    return list(
+        {
+            row.text_key: Unembedded(
+                key=row.text_key, title=row.title, heading_path=tuple(json.loads(row.heading_path)), text=row.text
+            )
+            for row in rows
+        }.values()
+    )
 
 
 def _embedding(row: Any) -> Embedding:
@@ -122,8 +140,6 @@ def _embedding(row: Any) -> Embedding:
 
 
 def _point(row: Any) -> Point:
-    import json
-
     kept = _embedding(row)
     return Point(
         id=PassageId(row.id),

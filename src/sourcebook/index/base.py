@@ -27,6 +27,10 @@ class Index(Protocol):
 
     @property
     def capabilities(self) -> Capabilities: ...
+    @property
+    def identity(self) -> str:
+        """The name it got when it was made: an index that was made anew has another."""
+        ...
 
     async def upsert(self, points: Sequence[Point]) -> None:
         """Write points; one with a known id replaces it. When it returns, a crash cannot lose them."""
@@ -40,8 +44,12 @@ class Index(Protocol):
         """At most `limit` candidates per channel, within scope and filter, merged by id, best first in none."""
         ...
 
-    async def count(self, scope: Scope) -> int:
-        """Points within the scope."""
+    async def count(self, scope: Scope | None) -> int:
+        """Points within the scope; None counts all."""
+        ...
+
+    async def settle(self) -> None:
+        """Called after a sync: the time for building graphs and writing out."""
         ...
 
     async def close(self) -> None:

@@ -1,0 +1,547 @@
+"""Sourcebook: the one object users hold. It owns the parts that the settings name, and hands them to the flows."""
+
+from __future__ import annotations
+
+import asyncio
+import os
+from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from dataclasses import asdict, replace
+from functools import cached_property
+from hashlib import blake2b
+from pathlib import Path
+from time import perf_counter
+from typing import TYPE_CHECKING, Any
+
+from sourcebook import config as configuration
+from sourcebook.catalog import answers, reads
+from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.embeddings import live_points
+from sourcebook.catalog.records import SourceRecord
+from sourcebook.config import Config
+from sourcebook.errors import BookBusy, NoBook, NotFound, SourcebookError
+from sourcebook.filters import parse_filter
+from sourcebook.ownership import Ownership
+from sourcebook.registry import find
+from sourcebook.types import (
+    Answer,
+    Citation,
+    Filter,
+    Hit,
+    LedgerEntry,
+    Passage,
+    PassageId,
+    Question,
+    Scope,
+    SyncReport,
+)
+
+if TYPE_CHECKING:
+    from types import TracebackType
+
+    from sourcebook.embed.base import Analyzer, Embedder
+    from sourcebook.index.base import Index
+    from sourcebook.models.base import Model, ModelRequest
+    from sourcebook.parse.parsing import Parsers
+    from sourcebook.sources.base import Source
+
+HOME = ".sourcebook"
+COMPOSITION = "title > headings, text: 1"
+"""How the text that is embedded for a passage is made up; part of what embeddings are kept by."""
+
+Progress = Callable[[int, int], None]
+"""Called with (documents listed, documents done) while a sync runs."""
+
+
+class Sourcebook:
+    """A book: documents, an index over them, and a model that answers from them.
+
+    Made by `open`; use it as an async context manager or call `close`. Any number of processes may search and
+    ask; one at a time may add, sync and remove (BookBusy names it to the others).
+    """
+
+    def __init__(self, home: Path, config: Config, *, progress: Progress | None = None) -> None:
+        self.home = home
+        self.config = config
+        self.catalog = Catalog(config.parts.catalog, home)
+        self.embedded = 0
+        self.reading_slots = asyncio.Semaphore(16)
+        self.on_progress = progress
+        self.has_documents = False
+        self._ownership = Ownership(home / "writer.lock", "This book")
+        self._syncing = asyncio.Lock()
+        self._opening = asyncio.Lock()
+        self._index: Index | None = None
+        self._from_catalog: tuple[int, Index] | None = None
+        self._listed = self._done = 0
+        self._uris: dict[str, int] = {}
+        self.source_ids: frozenset[int] = frozenset()
+
+    # --- life ---------------------------------------------------------------------------------------------
+
+    @classmethod
+    async def open(
+        cls,
+        home: str | os.PathLike[str] | None = None,
+        *,
+        create: bool = True,
+        config: Config | None = None,
+        progress: Progress | None = None,
+    ) -> Sourcebook:
+        """Open the book in the folder `home` (None: SOURCEBOOK_HOME, or the nearest .sourcebook folder).
+
+        create: make one where there is none. config: instead of the folder's sourcebook.toml.
+        Errors: NoBook, ConfigError, CatalogError.
+        """
+        place = find_home(home)
+        if not (place / configuration.FILE).exists():
+            if not create:
+                raise NoBook(f"There is no book in {place}", remedy="Make one: sourcebook init, or name it with --home")
+            try:
+                place.mkdir(parents=True, exist_ok=True)
+                (place / configuration.FILE).write_text(configuration.template(), encoding="utf-8")
+            except OSError as error:
+                raise NoBook(
+                    f"No book can be made in {place}: {error.strerror}", remedy="Name another place"
+                ) from error
+        return cls(place, config or configuration.load(place), progress=progress)
+
+    async def close(self) -> None:
+        """Write everything out and let go of files, processes and locks."""
+        if self._index is not None:
+            await self._index.close()
+            self._index = None
+        if "parsers" in self.__dict__:
+            self.parsers.close()
+        if "embedder" in self.__dict__:
+            await self.embedder.close()
+        self.catalog.close()
+        self._ownership.release()
+
+    async def __aenter__(self) -> Sourcebook:
+        return self
+
+    async def __aexit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        await self.close()
+
+    # --- documents in ---------------------------------------------------------------------------------------
+
+    async def add(
+        self,
+        source: str | os.PathLike[str],
+        *,
+        tenant: str = "default",
+        access: Iterable[str] = (),
+        include: Sequence[str] = (),
+        exclude: Sequence[str] = (),
+    ) -> SourceRecord:
+        """Follow a source (a file or folder, or a URL); `sync` then takes its documents in.
+
+        access: names that may see its documents; none: everybody in the tenant. include, exclude: patterns in
+        .gitignore's language. Adding a known source again changes its settings.
+        Errors: ConfigError, SourceError, BookBusy.
+        """
+        made = self._source(os.fspath(source), include, exclude)
+        async for _ in made.scan():
+            break
+        with self._writing():
+            return await asyncio.to_thread(
+                lambda: self.catalog.add_source(
+                    made.url, tenant=tenant, access=frozenset(access), include=include, exclude=exclude
+                )
+            )
+
+    async def sync(self, *, retry: bool = False, wait: float = 0.0) -> SyncReport:
+        """Bring the book up to date with all its sources.
+
+        retry: also try failed documents again whose content has not changed. wait: seconds to wait for another
+        process that is writing. Errors: BookBusy, SourceError if a source as a whole is out of reach.
+        """
+        from sourcebook.pipeline import ingest
+
+        async with self._syncing:
+            with self._writing(wait):
+                began = perf_counter()
+                total = SyncReport()
+                sources = self.catalog.sources()
+                self.source_ids = frozenset(one.id for one in sources)
+                self._listed = self._done = 0
+                for record in sources:
+                    self._uris = {uri: one.source_id for uri, one in self.catalog.documents(record.tenant).items()}
+                    self.has_documents = bool(self._uris)
+                    source = self._source(record.url, record.include, record.exclude)
+                    total = _sum(total, await ingest(self, record, source, retry=retry))
+                return replace(total, seconds=round(perf_counter() - began, 3))
+
+    async def watch(self, *, wait: float = 0.0) -> AsyncIterator[SyncReport]:
+        """Sync now, and again whenever something below the sources changes; runs until it is cancelled."""
+        with self._writing(wait):
+            yield await self.sync()
+            changed = asyncio.Event()
+
+            async def follow(source: Source) -> None:
+                async for _ in source.changes():
+                    changed.set()
+
+            followers = [
+                asyncio.create_task(follow(self._source(one.url, one.include, one.exclude)))
+                for one in self.catalog.sources()
+            ]
+            try:
+                while True:
+                    await changed.wait()
+                    changed.clear()
+                    yield await self.sync()
+            finally:
+                for one in followers:
+                    one.cancel()
+                await asyncio.gather(*followers, return_exceptions=True)
+
+    async def remove(self, name: str, *, tenant: str = "default") -> int:
+        """Remove a source with its documents, or one document; nothing of them is found once this returns.
+
+        name: path or URL as added, or a document's URI. A document whose source stays comes back with the next
+        sync unless it is gone there. Returns how many documents were removed. Errors: NotFound, BookBusy.
+        """
+        from sourcebook.publish import retire
+
+        with self._writing():
+            url = self._url(name)
+            source = next((one for one in self.catalog.sources() if one.url == url and one.tenant == tenant), None)
+            if source is not None:
+                removed = await asyncio.to_thread(self.catalog.remove_source, source.id)
+            else:
+                found = self.catalog.documents(tenant).get(url) or self.catalog.documents(tenant).get(name)
+                if found is None:
+                    raise NotFound(f"{name!r} is neither a source nor a document", remedy="See: sourcebook status")
+                await asyncio.to_thread(self.catalog.withdraw, [found.id])
+                removed = 1
+            try:
+                await retire(self)
+            except BookBusy:
+                pass  # its points are dropped from answers already; the next sync deletes them
+            return removed
+
+    # --- answers out ----------------------------------------------------------------------------------------
+
+    async def search(
+        self, question: str, *, top: int = 10, scope: Scope | None = None, where: str | Filter | None = None
+    ) -> list[Hit]:
+        """The passages that matter for a question, best first, at most `top`.
+
+        where: a filter over metadata, as text or tree. Errors: FilterError.
+        """
+        from sourcebook.pipeline import retrieve
+
+        return await retrieve(self, self._question(question, scope, where, top), top=top)
+
+    async def ask(self, question: str, *, scope: Scope | None = None, where: str | Filter | None = None) -> Answer:
+        """The answer to a question, with its citations; known=False if the documents do not support one."""
+        async for part in self.stream(question, scope=scope, where=where):
+            if isinstance(part, Answer):
+                return part
+        raise SourcebookError("The model ended without an answer", remedy="Run: sourcebook doctor")
+
+    async def stream(
+        self, question: str, *, scope: Scope | None = None, where: str | Filter | None = None
+    ) -> AsyncIterator[str | Citation | Answer]:
+        """The answer as it comes: pieces of text, each sentence's citations, and the finished Answer last."""
+        from sourcebook.pipeline import answer
+
+        async for part in answer(self, self._question(question, scope, where, self.config.answer.passages)):
+            yield part
+
+    def _question(self, text: str, scope: Scope | None, where: str | Filter | None, top: int) -> Question:
+        if not text.strip():
+            raise SourcebookError("The question is empty", remedy="Write what you want to know")
+        return Question(
+            text=text,
+            scope=scope or Scope(),
+            filter=parse_filter(where) if isinstance(where, str) else where,
+            top=top,
+        )
+
+    # --- looking inside ---------------------------------------------------------------------------------------
+
+    def ledger(self) -> list[LedgerEntry]:
+        """Every document that is known: what is in, what failed and why."""
+        return reads.ledger(self.catalog)
+
+    def sources(self) -> list[SourceRecord]:
+        """The sources that are followed."""
+        return self.catalog.sources()
+
+    def show(self, name: str, *, scope: Scope | None = None) -> tuple[str, list[Passage]]:
+        """A live document as the book sees it: its whole text, and its passages. Errors: NotFound."""
+        scope = scope or Scope()
+        try:
+            return reads.whole_document(self.catalog, self._url(name), scope)
+        except NotFound:
+            return reads.whole_document(self.catalog, name, scope)
+
+    def find(self, name: str, *, scope: Scope | None = None) -> tuple[str, list[Passage]] | dict[str, Any]:
+        """What a name names: a document's text and passages, one passage, or an answer's record. Errors: NotFound."""
+        scope = scope or Scope()
+        passages, _ = reads.live_passages(self.catalog, [PassageId(name)], scope)
+        if passages:
+            (passage,) = passages.values()
+            return passage.text, [passage]
+        try:
+            return self.show(name, scope=scope)
+        except NotFound:
+            try:
+                return self.answer_record(name)
+            except NotFound:
+                raise NotFound(
+                    f"{name!r} is neither a live document, nor a passage, nor an answer",
+                    remedy="See what is in the book: sourcebook status",
+                ) from None
+
+    def export(self) -> Iterator[dict[str, Any]]:
+        """Live documents, then their passages, in a stable order: equal states give equal rows."""
+        return reads.export(self.catalog)
+
+    def answer_record(self, answer_id: str) -> dict[str, Any]:
+        """An answer with all that made it. Errors: NotFound."""
+        return answers.recorded_answer(self.catalog, answer_id)
+
+    # --- the parts, made when first needed --------------------------------------------------------------------
+
+    @cached_property
+    def embedder(self) -> Embedder:
+        """text -> vectors."""
+        made: Embedder = find("embed", self.config.parts.embed)(
+            self.config.parts.embed, threads=self.config.embed.threads or None
+        )
+        return made
+
+    @cached_property
+    def analyzer(self) -> Analyzer:
+        """text -> terms."""
+        from sourcebook.embed.terms import KeywordAnalyzer
+
+        return KeywordAnalyzer()
+
+    @cached_property
+    def parsers(self) -> Parsers:
+        """bytes -> text."""
+        from sourcebook.parse.base import Limits
+        from sourcebook.parse.parsing import Parsers
+
+        return Parsers(Limits(**asdict(self.config.parse)))
+
+    @cached_property
+    def model(self) -> Model:
+        """evidence -> answer."""
+        made: Model = find("model", self.config.parts.model)(
+            self.config.parts.model, embedder=self.embedder, analyzer=self.analyzer
+        )
+        return made
+
+    @cached_property
+    def embedding_fingerprint(self) -> str:
+        """What embeddings are kept by: it changes whenever a vector or a term weight would."""
+        parts = (self.embedder.fingerprint, self.analyzer.fingerprint, COMPOSITION)
+        return blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+
+    @cached_property
+    def _recipe(self) -> str:
+        settings = self.config.chunk
+        parts = (self.parsers.fingerprint, str(settings.tokens), str(settings.overlap), COMPOSITION)
+        return blake2b("\0".join(parts).encode(), digest_size=8).hexdigest()
+
+    def recipe(self, name: str) -> str:
+        """What turns the bytes of a file of this name into passages: parser, chunker, their settings, its ending."""
+        return f"{self._recipe}:{os.path.splitext(name)[1].lower()}"
+
+    def embedded_text(self, title: str | None, heading_path: Sequence[str], text: str) -> str:
+        """What is embedded and indexed for a passage: its text, under the title and headings it stands under."""
+        context = [part for part in (title, *heading_path) if part and part not in text]
+        return "\n".join([" > ".join(context), text]) if context else text
+
+    def _source(self, url: str, include: Sequence[str], exclude: Sequence[str]) -> Source:
+        made: Source = find("source", url if _has_scheme(url) else "file:")(
+            url,
+            include=include,
+            exclude=exclude,
+            hidden=self.config.sources.hidden,
+            max_bytes=self.config.parse.max_bytes,
+        )
+        return made
+
+    def _url(self, name: str) -> str:
+        return self._source(name, (), ()).url
+
+    # --- the index ------------------------------------------------------------------------------------------
+
+    async def writable(self, *, expected: str | None = None) -> Index:
+        """The index, for writing; made if there is none. Errors: BookBusy if another process has it open."""
+        async with self._opening:
+            if self._index is not None and expected not in (None, self._index.identity):
+                await self._index.close()
+                self._index = None
+            if self._index is None:
+                self._index = await self._open_index(expected=expected, create=True, wait=10.0)
+            assert self._index is not None
+            return self._index
+
+    async def searchable(self) -> Index:
+        """The index, for searching. Where another process has it open, an exact one filled from the catalog."""
+        if self._index is not None:
+            return self._index
+        async with self._opening:
+            if self._index is not None:
+                return self._index
+            try:
+                self._index = await self._known_index()
+            except BookBusy:
+                return await self._catalog_index()
+            return self._index or await self._catalog_index()
+
+    async def open_own_index(self) -> Index | None:
+        """The index that was filled from this catalog; None if it is not there. Errors: BookBusy."""
+        async with self._opening:
+            self._index = self._index or await self._known_index()
+            return self._index
+
+    async def _known_index(self) -> Index | None:
+        expected = (self.catalog.index_identity() or "").removeprefix("unsettled:").rpartition(":")[0]
+        return await self._open_index(expected=expected, create=False, wait=0.5) if expected else None
+
+    async def rebuild_index(self) -> None:
+        """Make the index anew from the catalog, without parsing or embedding anything again. Errors: BookBusy."""
+        from sourcebook.publish import ready, retire
+
+        async with self._syncing:
+            with self._writing():
+                if self._index is not None:
+                    await self._index.close()
+                    self._index = None
+                await asyncio.to_thread(self.catalog.set_index_identity, "unsettled::")
+                await ready(self, work=True)
+                await retire(self)
+
+    async def _open_index(self, *, expected: str | None, create: bool, wait: float) -> Index | None:
+        url = self.config.parts.index
+        made = find("index", url)
+        opened: Index | None = await asyncio.to_thread(
+            lambda: made(
+                url, home=self.home, dimension=self.embedder.dimension, expected=expected, create=create, wait=wait
+            )
+        )
+        return opened
+
+    async def _catalog_index(self) -> Index:
+        from sourcebook.index.flat import Flat
+
+        epoch = self.catalog.epoch()
+        if self._from_catalog is None or self._from_catalog[0] != epoch:
+            made = Flat()
+            for points in live_points(self.catalog, self.embedding_fingerprint):
+                await made.upsert(points)
+            self._from_catalog = (epoch, made)
+        return self._from_catalog[1]
+
+    # --- what the flows ask of it -------------------------------------------------------------------------------
+
+    def foreign_uris(self, record: SourceRecord) -> frozenset[str]:
+        """Documents of the same tenant that another source, still followed, has brought."""
+        return frozenset(uri for uri, source in self._uris.items() if source != record.id and source in self.source_ids)
+
+    def note_embedded(self, count: int) -> None:
+        """Count texts that went through the embedding model."""
+        self.embedded += count
+
+    def progress(self, listed: int, done: int) -> None:
+        """A source has been listed."""
+        self._listed += listed
+        self.advance(done)
+
+    def advance(self, done: int) -> None:
+        """So many more documents are done."""
+        self._done += done
+        if self.on_progress is not None:
+            self.on_progress(self._listed, self._done)
+
+    def verifier(self, scope: Scope) -> Callable[[Citation], Awaitable[bool]]:
+        """Whether a citation's quote stands, now, in a live document that the scope admits."""
+
+        async def verify(citation: Citation) -> bool:
+            found = await asyncio.to_thread(
+                reads.quote, self.catalog, citation.document, citation.version, citation.start, citation.end, scope
+            )
+            return found == citation.quote
+
+        return verify
+
+    def reader(self, scope: Scope) -> Callable[[Passage, int, int], str | None]:
+        """How to read on in the live document that a passage is from."""
+
+        def read(passage: Passage, start: int, end: int) -> str | None:
+            return reads.quote(self.catalog, passage.document, passage.version, start, end, scope)
+
+        return read
+
+    async def remember(self, question: Question, request: ModelRequest, answer: Answer) -> None:
+        """Record an answer with what made it."""
+        from sourcebook.prompt.compose import VERSION
+
+        made_from = {
+            "prompt": VERSION,
+            "messages": [{"role": one.role, "text": one.text} for one in request.messages],
+            "max_sentences": request.max_sentences,
+            "max_output_tokens": request.max_output_tokens,
+            "embedding": self.embedding_fingerprint,
+        }
+        await asyncio.to_thread(answers.record_answer, self.catalog, question, answer, made_from)
+
+    def _writing(self, wait: float = 0.0) -> _Writing:
+        return _Writing(self._ownership, wait)
+
+
+class _Writing:
+    """The right to write, for the time of a `with` block; blocks may be nested."""
+
+    def __init__(self, ownership: Ownership, wait: float) -> None:
+        self._ownership = ownership
+        self._wait = wait
+        self._outermost = False
+
+    def __enter__(self) -> None:
+        self._outermost = not self._ownership.held
+        self._ownership.take(wait=self._wait)
+
+    def __exit__(self, *_: object) -> None:
+        if self._outermost:
+            self._ownership.release()
+
+
+def find_home(home: str | os.PathLike[str] | None = None) -> Path:
+    """The folder of the book: as given, SOURCEBOOK_HOME, the nearest .sourcebook upwards, or ./.sourcebook."""
+    if home is not None:
+        return Path(home).expanduser().absolute()
+    if "SOURCEBOOK_HOME" in os.environ:
+        return Path(os.environ["SOURCEBOOK_HOME"]).expanduser().absolute()
+    here = Path.cwd()
+    for folder in (here, *here.parents):
+        if (folder / HOME / configuration.FILE).exists():
+            return folder / HOME
+    return here / HOME
+
+
+def _has_scheme(url: str) -> bool:
+    scheme, colon, _ = url.partition(":")
+    return bool(colon) and len(scheme) > 1 and scheme.isalnum() and not os.path.exists(url)
+
+
+def _sum(one: SyncReport, other: SyncReport) -> SyncReport:
+    return SyncReport(
+        added=one.added + other.added,
+        changed=one.changed + other.changed,
+        deleted=one.deleted + other.deleted,
+        unchanged=one.unchanged + other.unchanged,
+        failed=one.failed + other.failed,
+        passages=other.passages,
+        embedded=one.embedded + other.embedded,
+    )

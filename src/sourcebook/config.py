@@ -1,0 +1,248 @@
+"""One sourcebook.toml -> one frozen Config. The environment overrides the file, arguments override both.
+
+Every setting is a field below; docs/configuration.md is checked against them. A setting `tokens` of the section
+`chunk` is `SOURCEBOOK_CHUNK_TOKENS` in the environment.
+"""
+
+from __future__ import annotations
+
+import os
+import tomllib
+from collections.abc import Mapping
+from dataclasses import dataclass, field, fields, replace
+from pathlib import Path
+from typing import Any, get_type_hints
+
+from sourcebook.errors import ConfigError
+
+FILE = "sourcebook.toml"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parts:
+    """Which part stands in which box, by URL or name."""
+
+    catalog: str = "sqlite:catalog.db"
+    index: str = "qdrant:index"
+    embed: str = "minilm"
+    model: str = "extractive"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Parse:
+    """How much of one document is read before it fails as too large.
+
+    max_bytes: size of the file. max_text: characters of parsed text. max_rows: rows of all its tables together.
+    max_seconds: wall time of parsing. max_memory: bytes that a worker process may allocate.
+    max_expansion: bytes that an archive (Office files are archives) may unpack to. max_ratio: unpacked over packed
+    size of an archive, heeded past 10 MB. inline_bytes: text files up to this size are parsed without a worker.
+    workers: processes that parse PDF, Office, mail and images; 0 means one for each core.
+    """
+
+    max_bytes: int = 200_000_000
+    max_text: int = 50_000_000
+    max_rows: int = 1_000_000
+    max_seconds: float = 120.0
+    max_memory: int = 2_000_000_000
+    max_expansion: int = 1_000_000_000
+    max_ratio: int = 200
+    inline_bytes: int = 1_000_000
+    workers: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Chunk:
+    """How documents are cut. tokens: budget of a passage, by the embedder's tokenizer; overlap: tokens repeated."""
+
+    tokens: int = 200
+    overlap: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Embed:
+    """How the local embedder runs. threads: cores it uses; 0 means all."""
+
+    threads: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Retrieve:
+    """How passages are found.
+
+    fusion: "standardised" (scores of both channels are standardised and summed) or "rrf" (reciprocal ranks).
+    dense, keyword: weights of the channels for languages that the embedder knows; in other languages the dense
+    channel gets `dense_foreign`. candidates: proposals taken from each channel.
+    merge: join neighbouring passages into one hit. fold: show near-duplicates once.
+    """
+
+    fusion: str = "standardised"
+    dense: float = 0.7
+    keyword: float = 0.3
+    dense_foreign: float = 0.0
+    candidates: int = 100
+    merge: bool = True
+    fold: bool = True
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Answer:
+    """How questions are answered. passages: evidence handed to the model; sentences: an answer's length at most."""
+
+    passages: int = 8
+    sentences: int = 3
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Sources:
+    """Which files are taken. hidden: also those whose names start with a dot."""
+
+    hidden: bool = False
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Config:
+    """All settings of a book, section by section."""
+
+    parts: Parts = field(default_factory=Parts)
+    sources: Sources = field(default_factory=Sources)
+    parse: Parse = field(default_factory=Parse)
+    chunk: Chunk = field(default_factory=Chunk)
+    embed: Embed = field(default_factory=Embed)
+    retrieve: Retrieve = field(default_factory=Retrieve)
+    answer: Answer = field(default_factory=Answer)
+
+
+SECTIONS: Mapping[str, type] = {
+    "parts": Parts,
+    "sources": Sources,
+    "parse": Parse,
+    "chunk": Chunk,
+    "embed": Embed,
+    "retrieve": Retrieve,
+    "answer": Answer,
+}
+
+
+def load(home: Path, environment: Mapping[str, str] | None = None) -> Config:
+    """The settings of the book at `home`: defaults, then sourcebook.toml, then the environment.
+
+    Errors: ConfigError, which names the file and the setting.
+    """
+    environment = os.environ if environment is None else environment
+    written: dict[str, Any] = {}
+    path = home / FILE
+    if path.exists():
+        try:
+            written = tomllib.loads(path.read_text(encoding="utf-8"))
+        except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
+            raise ConfigError(f"{path} is not valid TOML: {error}", remedy="Correct the file") from error
+    for name in written:
+        if name not in SECTIONS:
+            raise ConfigError(f"{path} has an unknown section [{name}]", remedy=f"Known: {', '.join(SECTIONS)}")
+    sections = {name: _section(kind, written.get(name, {}), environment, name, path) for name, kind in SECTIONS.items()}
+    return _checked(Config(**sections))
+
+
+def _section(kind: type, written: Any, environment: Mapping[str, str], name: str, path: Path) -> Any:
+    if not isinstance(written, dict):
+        raise ConfigError(f"{path}: {name} must be a section", remedy=f"Write [{name}] on a line of its own")
+    types = get_type_hints(kind)
+    for key in written:
+        if key not in types:
+            raise ConfigError(f"{path}: [{name}] has no setting {key!r}", remedy=f"Known: {', '.join(types)}")
+    values: dict[str, Any] = {}
+    for one in fields(kind):
+        variable = f"SOURCEBOOK_{name}_{one.name}".upper()
+        if variable in environment:
+            values[one.name] = _from_text(environment[variable], types[one.name], variable)
+        elif one.name in written:
+            values[one.name] = _typed(written[one.name], types[one.name], f"{path}: {name}.{one.name}")
+    return kind(**values)
+
+
+def _from_text(text: str, kind: type, where: str) -> object:
+    if kind is bool:
+        if text.lower() in ("1", "true", "yes", "on"):
+            return True
+        if text.lower() in ("0", "false", "no", "off"):
+            return False
+        raise ConfigError(f"{where}={text!r} is neither true nor false", remedy="Use true or false")
+    try:
+        return kind(text)
+    except ValueError as error:
+        raise ConfigError(f"{where}={text!r} is not a {_KINDS[kind]}", remedy="Correct or unset it") from error
+
+
+def _typed(value: object, kind: type, where: str) -> object:
+    if kind is float and isinstance(value, int) and not isinstance(value, bool):
+        return float(value)
+    if type(value) is not kind:
+        raise ConfigError(f"{where} must be a {_KINDS[kind]}, not {value!r}", remedy="Correct the file")
+    return value
+
+
+_KINDS: Mapping[type, str] = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+
+_LEAST: Mapping[str, float] = {
+    "parse.max_bytes": 1,
+    "parse.max_text": 1,
+    "parse.max_rows": 1,
+    "parse.max_ratio": 1,
+    "parse.inline_bytes": 0,
+    "parse.max_seconds": 0.1,
+    "parse.max_memory": 100_000_000,
+    "parse.max_expansion": 1,
+    "parse.workers": 0,
+    "chunk.tokens": 16,
+    "chunk.overlap": 0,
+    "embed.threads": 0,
+    "retrieve.dense": 0,
+    "retrieve.keyword": 0,
+    "retrieve.dense_foreign": 0,
+    "retrieve.candidates": 1,
+    "answer.passages": 1,
+    "answer.sentences": 1,
+}
+
+
+def _checked(config: Config) -> Config:
+    for setting, least in _LEAST.items():
+        section, name = setting.split(".")
+        value = getattr(getattr(config, section), name)
+        if value < least:
+            raise ConfigError(f"{setting} is {value}, but must be at least {least:g}", remedy="Raise it")
+    if config.chunk.overlap * 2 > config.chunk.tokens:
+        raise ConfigError(
+            f"chunk.overlap ({config.chunk.overlap}) is more than half of chunk.tokens ({config.chunk.tokens})",
+            remedy="Lower the overlap",
+        )
+    if config.retrieve.fusion not in ("standardised", "rrf"):
+        raise ConfigError(f"retrieve.fusion is {config.retrieve.fusion!r}", remedy='Use "standardised" or "rrf"')
+    if config.retrieve.dense + config.retrieve.keyword == 0:
+        raise ConfigError("retrieve.dense and retrieve.keyword are both 0", remedy="Give one of them a weight")
+    return config
+
+
+def with_parts(config: Config, **urls: str | None) -> Config:
+    """The same settings with other parts; None leaves a part as it is."""
+    return replace(config, parts=replace(config.parts, **{name: url for name, url in urls.items() if url is not None}))
+
+
+def template() -> str:
+    """The text of a new sourcebook.toml: every setting with its default, commented out."""
+    lines = [
+        "# Settings of this book. Remove the # before a line to change it; docs/configuration.md explains each.",
+        "",
+    ]
+    for name, kind in SECTIONS.items():
+        lines.append(f"[{name}]")
+        default = kind()
+        lines.extend(f"# {one.name} = {_toml(getattr(default, one.name))}" for one in fields(kind))
+        lines.append("")
+    return "\n".join(lines)
+
+
+def _toml(value: object) -> str:
+    if isinstance(value, bool):
+        return "true" if value else "false"
+    return f'"{value}"' if isinstance(value, str) else str(value)

@@ -1,0 +1,148 @@
+"""Spreadsheets: each row of each sheet carries its headers, and says where it stands."""
+
+from __future__ import annotations
+
+import io
+from collections.abc import Iterator, Sequence
+from datetime import date, datetime, time
+from importlib.metadata import version
+from typing import TYPE_CHECKING
+
+from sourcebook.errors import Damaged
+from sourcebook.parse.archives import check_archive, locked
+from sourcebook.parse.base import Limits
+from sourcebook.parse.draft import Draft, too_many_rows
+from sourcebook.parse.formats import identify
+from sourcebook.parse.rows import first_row, header_names, is_header, is_value, row_text
+from sourcebook.types import ParsedDocument
+
+_SAMPLE = 50  # rows from which headers are judged
+
+if TYPE_CHECKING:
+    from python_calamine import CalamineSheet
+
+
+class SheetParser:
+    """XLSX, XLSM, XLSB, XLS and ODS, by calamine."""
+
+    @property
+    def fingerprint(self) -> str:
+        """With the library's version."""
+        return f"sheets-1 calamine-{version('python-calamine')}"
+
+    def accepts(self, name: str, head: bytes) -> bool:
+        """By its content."""
+        return identify(name, head) in ("xlsx", "xls", "xlsb", "ods")
+
+    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:
+        """Sheets as headings, rows located as "Sheet1!7". Errors: Damaged, Encrypted, Empty, TooLarge."""
+        from python_calamine import (
+            CalamineError,
+            CalamineWorkbook,
+            PasswordError,
+            SheetTypeEnum,
+            SheetVisibleEnum,
+        )
+
+        if data.startswith(b"PK"):
+            check_archive(data, limits)
+        draft = Draft(limits)
+        try:
+            workbook = CalamineWorkbook.from_filelike(io.BytesIO(data))
+            for number, sheet in enumerate(workbook.sheets_metadata):
+                if sheet.typ == SheetTypeEnum.WorkSheet and sheet.visible != SheetVisibleEnum.VeryHidden:
+                    rows = _rows(workbook.get_sheet_by_index(number), limits)
+                    write_sheet(draft, sheet.name, rows)
+        except PasswordError as error:
+            raise locked() from error
+        except CalamineError as error:
+            raise Damaged(
+                f"The spreadsheet cannot be read: {error}"[:500], remedy="Check that it opens in its application"
+            ) from error
+        return draft.finish()
+
+
+def write_sheet(draft: Draft, name: str, rows: Sequence[Sequence[str]]) -> None:
+    """Add a sheet: its name as a heading, then its rows. The i'th row is row i + 1 of the sheet.
+
+    Empty rows part tables; a part that does not begin with headers of its own goes on with those above.
+    """
+    headers: tuple[str, ...] | None = None
+    named = False
+    for top, table in _tables(rows):
+        if not named:
+            draft.add("heading", name, level=1)
+            named = True
+        first = first_row(table) or 0
+        below = table[first + 1 : first + 1 + _SAMPLE]
+        new = is_header(table[first], below) and (headers is None or _over_values(table[first], below))
+        if new:
+            headers = header_names(table[first])
+        elif headers is not None and not _fits(table, headers):
+            headers = None
+        for number, row in enumerate(table):
+            if number != first or not new:
+                alone = number < first or len(table) == 1 and sum(1 for cell in row if cell.strip()) == 1
+                text = row_text(None if alone else headers, row)
+                draft.add("table_row", text, location=f"{name}!{top + number + 1}")
+
+
+def _rows(sheet: CalamineSheet, limits: Limits) -> list[list[str]]:
+    """All rows from the sheet's first, as text, cells from column A. A cell merged downwards stands in each row."""
+    if sheet.start is None:
+        return []
+    indent = [""] * sheet.start[1]
+    rows: list[list[str]] = []
+    for cells in sheet.iter_rows():
+        rows.append(indent + [shown(cell) for cell in cells])
+        if len(rows) > limits.max_rows:
+            raise too_many_rows(limits)
+    for (top, column), (bottom, right) in (sheet.merged_cell_ranges or ())[:10_000]:
+        if top < len(rows) and bottom > top and right == column < len(rows[top]):
+            for row in rows[top + 1 : bottom + 1]:
+                row[column] = row[column] or rows[top][column]
+    return rows
+
+
+def _tables(rows: Sequence[Sequence[str]]) -> Iterator[tuple[int, Sequence[Sequence[str]]]]:
+    """(index of the first row, rows) of each run of rows that are not empty."""
+    start: int | None = None
+    for number, row in enumerate(rows):
+        filled = any(cell.strip() for cell in row)
+        if filled and start is None:
+            start = number
+        elif not filled and start is not None:
+            yield start, rows[start:number]
+            start = None
+    if start is not None:
+        yield start, rows[start:]
+
+
+def _over_values(head: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether numbers, dates or the like stand under one of the names: a sure sign of headers."""
+    for column, name in enumerate(head):
+        values = [row[column] for row in below if column < len(row) and row[column].strip()]
+        if name.strip() and values and sum(map(is_value, values)) > len(values) / 2:
+            return True
+    return False
+
+
+def _fits(table: Sequence[Sequence[str]], headers: tuple[str, ...]) -> bool:
+    """Whether every filled cell stands under one of the names."""
+    width = len(headers)
+    return all(not cell.strip() for row in table for cell in row[width:])
+
+
+def shown(cell: object) -> str:
+    """A cell as a person would write it: 3 for 3.0, ISO 8601 for dates."""
+    if isinstance(cell, str):
+        return cell
+    if isinstance(cell, bool):
+        return "TRUE" if cell else "FALSE"
+    if isinstance(cell, float):
+        return str(int(cell)) if cell.is_integer() and abs(cell) < 1e15 else format(cell, ".12g")
+    if isinstance(cell, datetime):
+        return cell.date().isoformat() if not (cell.hour or cell.minute or cell.second) else cell.isoformat(" ")
+    if isinstance(cell, (date, time)):
+        return cell.isoformat()
+    return str(cell)

@@ -1,0 +1,1 @@
+"""hits -> prompt, and a model's events -> a cited answer."""

@@ -1,0 +1,71 @@
+"""Which class stands behind a URL: one table of names, and one door for everyone.
+
+A name is what stands before the colon of a URL ("qdrant:./index") or a URL without one ("minilm"). Built-ins are
+rows of the table; a package of somebody else registers the same way, as an entry point of the group
+"sourcebook.<box>": name = "module:function". What is found is called with (url, context) and gives the part.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from importlib import import_module
+from typing import Any
+
+from sourcebook.errors import ConfigError, MissingExtra
+
+
+@dataclass(frozen=True, slots=True)
+class Entry:
+    """Where a part is made. path: "module:function"; extra: what pip installs it with, if not by default."""
+
+    path: str
+    extra: str | None = None
+
+
+BUILT_IN: dict[str, dict[str, Entry]] = {
+    "embed": {
+        "hashing": Entry("sourcebook.embed.hashing:open_hashing"),
+        "minilm": Entry("sourcebook.embed.minilm:open_minilm"),
+    },
+    "index": {
+        "flat": Entry("sourcebook.index.flat:open_flat"),
+        "qdrant": Entry("sourcebook.index.qdrant_edge:open_qdrant_edge"),
+    },
+    "model": {
+        "extractive": Entry("sourcebook.models.extractive:open_extractive"),
+    },
+    "source": {
+        "file": Entry("sourcebook.sources.files:open_files"),
+    },
+}
+
+
+def find(box: str, url: str) -> Callable[..., Any]:
+    """The function that makes the part which `url` names. Errors: ConfigError, MissingExtra."""
+    name = name_of(url)
+    entry = BUILT_IN[box].get(name) or _from_outside(box, name)
+    if entry is None:
+        known = ", ".join(sorted(BUILT_IN[box]))
+        raise ConfigError(f"Nothing is registered for {box} = {url!r}", remedy=f"Known names: {known}")
+    module, _, function = entry.path.partition(":")
+    try:
+        found: Callable[..., Any] = getattr(import_module(module), function)
+    except ImportError as error:
+        if entry.extra is None:
+            raise
+        raise MissingExtra.of(f"{box} = {url!r}", entry.extra) from error
+    return found
+
+
+def name_of(url: str) -> str:
+    """What stands before the colon of a URL; the whole of it if there is none."""
+    return url.partition(":")[0]
+
+
+def _from_outside(box: str, name: str) -> Entry | None:
+    from importlib.metadata import entry_points
+
+    for point in entry_points(group=f"sourcebook.{box}", name=name):
+        return Entry(point.value)
+    return None

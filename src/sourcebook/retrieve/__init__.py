@@ -1,0 +1,1 @@
+"""question -> hits: fusion of channels, near-duplicates, neighbours."""
