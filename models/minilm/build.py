@@ -179,9 +179,7 @@ def build_graph(weights: Weights) -> onnx.ModelProto:
         )
         inner = f"{name}.attention.output"
         projected = linear(attended, f"{inner}.dense")
-        hidden = add_and_normalise(
-            projected, hidden, f"{inner}.dense.bias", f"{inner}.LayerNorm", f"{inner}.hidden"
-        )
+        hidden = add_and_normalise(projected, hidden, f"{inner}.dense.bias", f"{inner}.LayerNorm", f"{inner}.hidden")
         wide = linear(hidden, f"{name}.intermediate.dense")
         wide = node(
             "BiasGelu",
@@ -191,9 +189,7 @@ def build_graph(weights: Weights) -> onnx.ModelProto:
         )
         narrow = linear(wide, f"{name}.output.dense")
         output = "token_embeddings" if layer == LAYERS - 1 else f"{name}.hidden"
-        hidden = add_and_normalise(
-            narrow, hidden, f"{name}.output.dense.bias", f"{name}.output.LayerNorm", output
-        )
+        hidden = add_and_normalise(narrow, hidden, f"{name}.output.dense.bias", f"{name}.output.LayerNorm", output)
 
     # The mean and the sum point the same way, and only the direction is kept.
     row = node("Unsqueeze", ["attention_mask", constant("one", np.array([1]))], "row")

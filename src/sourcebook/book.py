@@ -176,23 +176,23 @@ class Sourcebook:
 
     async def watch(self, *, wait: float = 0.0) -> AsyncIterator[SyncReport]:
         """Sync now, and again whenever something below the sources changes; runs until it is cancelled."""
+        changed = asyncio.Event()
+
+        async def follow(source: Source) -> None:
+            async for _ in source.changes():
+                changed.set()
+
         with self._writing(wait):
-            yield await self.sync()
-            changed = asyncio.Event()
-
-            async def follow(source: Source) -> None:
-                async for _ in source.changes():
-                    changed.set()
-
             followers = [
                 asyncio.create_task(follow(self._source(one.url, one.include, one.exclude)))
                 for one in self.catalog.sources()
             ]
+            await asyncio.sleep(0)  # they watch from here on, so that nothing falls between the first sync and them
             try:
                 while True:
+                    yield await self.sync()
                     await changed.wait()
                     changed.clear()
-                    yield await self.sync()
             finally:
                 for one in followers:
                     one.cancel()

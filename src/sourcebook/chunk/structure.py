@@ -25,6 +25,8 @@ def chunk(document: ParsedDocument, *, budget: int, overlap: int, count_tokens: 
 
     budget: tokens that a passage may have, as the sum over its sentences; `count_tokens` gives the tokens of
     each text, and is called once or twice. Only a single character of more tokens than that may exceed it.
+    Tokenizers made for Latin letters take other scripts apart, and passages would become crumbs: there a token
+    is taken to be two characters at least (Korean, Japanese, Chinese), or three (Cyrillic, Arabic, ...).
     overlap: tokens, in whole sentences, that a passage may repeat of the one before it in the same section.
 
     A passage never reaches over a heading, except that headings with no text between them stay together with
@@ -160,7 +162,7 @@ def _lay_out(sections: list[_Section], document: ParsedDocument, budget: int, co
             if section.atoms:
                 section.atoms[-1].border = _PARAGRAPH
     atoms = [atom for section in sections for atom in section.atoms]
-    for atom, tokens in zip(atoms, count_tokens([text[a.start : a.end] for a in atoms]), strict=True):
+    for atom, tokens in zip(atoms, _count(text, [(a.start, a.end) for a in atoms], count_tokens), strict=True):
         atom.tokens = tokens
     if any(atom.tokens > budget for atom in atoms):
         for section in sections:
@@ -187,7 +189,7 @@ def _finer(
             result.append(atom)
             continue
         spans = [piece.span() for piece in pattern.finditer(text, atom.start, atom.end)]
-        counts = count_tokens([text[start:end] for start, end in spans])
+        counts = _count(text, spans, count_tokens)
         result += [_Atom(start, end, n, border) for (start, end), n in zip(spans, counts, strict=True)]
         result[-1].border = atom.border
     return result
@@ -205,14 +207,33 @@ def _to_characters(atoms: list[_Atom], text: str, budget: int, count_tokens: Cou
             continue
         # A token has about one character at least; so this often is the only cut that is needed.
         step = min(budget, -(-size // 2))
-        starts = range(atom.start, atom.end, step)
-        counts = count_tokens([text[start : min(start + step, atom.end)] for start in starts])
-        parts = [_Atom(s, min(s + step, atom.end), n, _WORD) for s, n in zip(starts, counts, strict=True)]
+        spans = [(start, min(start + step, atom.end)) for start in range(atom.start, atom.end, step)]
+        counts = _count(text, spans, count_tokens)
+        parts = [_Atom(start, end, n, _WORD) for (start, end), n in zip(spans, counts, strict=True)]
         parts[-1].border = atom.border
         todo += parts[::-1]
     return result
 
 
+def _count(text: str, spans: Sequence[tuple[int, int]], count_tokens: CountTokens) -> list[int]:
+    """Tokens of each span, within what is plausible for its script."""
+    pieces = [text[start:end] for start, end in spans]
+    return [
+        tokens if piece.isascii() or 3 * tokens <= len(piece) else min(tokens, _plausible(piece))
+        for piece, tokens in zip(pieces, count_tokens(pieces), strict=True)
+    ]
+
+
+def _plausible(piece: str) -> int:
+    """The most tokens that a piece not in Latin letters should have; of one in Latin letters, no limit."""
+    wide, other = len(_WIDE.findall(piece)), len(_NOT_LATIN.findall(piece))
+    if 2 * (wide + other) < len(piece):
+        return len(piece.encode())
+    return -(-len(piece) // (2 if wide > other else 3))
+
+
+_WIDE: Final = re.compile(r"[\u1100-\u11ff\u3000-\u9fff\uac00-\ud7a3\uff00-\uffef\U00020000-\U0003134f]")
+_NOT_LATIN: Final = re.compile(r"[\u0370-\u10ff\u1200-\u1dff]")
 _LINE: Final = re.compile(r"\S(?:[^\n]*\S)?")
 _FINER: Final = (
     (re.compile(r"\S(?:.*?[,;:、，；：](?=\s|[^\x00-\x7f])|.*?\S(?=\s*\n)|.*\S|)", re.DOTALL), _CLAUSE),

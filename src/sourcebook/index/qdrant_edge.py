@@ -1,7 +1,8 @@
 """Embedded Qdrant: a full search engine in this process, its files in one folder.
 
 One process may hold the files. Points carry two vectors, "dense" and "terms" (sparse, with the inverse document
-frequency left to the engine), and a payload: tenant, access ("*" means everybody) and metadata under "m".
+frequency left to the engine), and a payload: tenant, access ("*" means everybody) and metadata under "m", truth
+values once more as text under "b" (the engine's binding takes a bool for a number, which matches no payload).
 """
 
 from __future__ import annotations
@@ -93,14 +94,7 @@ class QdrantEdge:
                             "dense": point.vector.tolist(),
                             "terms": q.SparseVector(point.terms.indices.tolist(), point.terms.weights.tolist()),
                         },
-                        {
-                            "tenant": point.tenant,
-                            "access": sorted(point.access) or [_EVERYBODY],
-                            "m": {
-                                key: list(value) if isinstance(value, tuple) else value
-                                for key, value in point.metadata.items()
-                            },
-                        },
+                        _payload(point),
                     )
                     for point in points
                 ]
@@ -214,12 +208,13 @@ class QdrantEdge:
         import qdrant_edge as q
 
         if isinstance(value, bool):
-            self._ensure_field_index(field, q.PayloadSchemaType.Bool)
-            return q.FieldCondition(key=_path(field), match=q.MatchValue(value))
+            path = _path(field, "b")
+            self._ensure_field_index(path, q.PayloadSchemaType.Keyword)
+            return q.FieldCondition(key=path, match=q.MatchValue(str(value)))
         if isinstance(value, str):
-            self._ensure_field_index(field, q.PayloadSchemaType.Keyword)
+            self._ensure_field_index(_path(field), q.PayloadSchemaType.Keyword)
             return q.FieldCondition(key=_path(field), match=q.MatchValue(value))
-        self._ensure_field_index(field, q.PayloadSchemaType.Float)
+        self._ensure_field_index(_path(field), q.PayloadSchemaType.Float)
         return q.FieldCondition(key=_path(field), range=q.RangeFloat(gte=float(value), lte=float(value)))
 
     def _range(self, bounds: Range) -> qdrant_edge.FieldCondition:
@@ -228,15 +223,14 @@ class QdrantEdge:
         given = {"gt": bounds.above, "gte": bounds.at_least, "lt": bounds.below, "lte": bounds.at_most}
         limits: dict[str, Any] = {name: limit for name, limit in given.items() if limit is not None}
         if any(isinstance(limit, str) for limit in limits.values()):
-            self._ensure_field_index(bounds.field, q.PayloadSchemaType.Datetime)
+            self._ensure_field_index(_path(bounds.field), q.PayloadSchemaType.Datetime)
             return q.FieldCondition(key=_path(bounds.field), range=q.RangeDateTime(**limits))
-        self._ensure_field_index(bounds.field, q.PayloadSchemaType.Float)
+        self._ensure_field_index(_path(bounds.field), q.PayloadSchemaType.Float)
         return q.FieldCondition(key=_path(bounds.field), range=q.RangeFloat(**limits))
 
-    def _ensure_field_index(self, field: str, kind: qdrant_edge.PayloadSchemaType) -> None:
+    def _ensure_field_index(self, path: str, kind: qdrant_edge.PayloadSchemaType) -> None:
         import qdrant_edge as q
 
-        path = _path(field)
         if path not in self._indexed_fields and len(self._indexed_fields) < _FILTERED_FIELDS:
             self._shard.update(q.UpdateOperation.create_field_index(path, kind))
             self._indexed_fields.add(path)
@@ -307,5 +301,14 @@ def _open(path: Path, dimension: int, expected: str | None) -> qdrant_edge.EdgeS
         raise VectorIndexError(f"The index {path.name!r} cannot be opened: {error}", remedy=_REMEDY) from error
 
 
-def _path(field: str) -> str:
-    return f'm."{field}"' if not field.replace("_", "").isalnum() else f"m.{field}"
+def _payload(point: Point) -> dict[str, Any]:
+    return {
+        "tenant": point.tenant,
+        "access": sorted(point.access) or [_EVERYBODY],
+        "m": {key: list(value) if isinstance(value, tuple) else value for key, value in point.metadata.items()},
+        "b": {key: str(value) for key, value in point.metadata.items() if isinstance(value, bool)},
+    }
+
+
+def _path(field: str, part: str = "m") -> str:
+    return f'{part}."{field}"' if not field.replace("_", "").isalnum() else f"{part}.{field}"

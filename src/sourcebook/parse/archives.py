@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-import io
-import zipfile
+from typing import TYPE_CHECKING
 
 from sourcebook.errors import Damaged, Encrypted, TooLarge
 from sourcebook.parse.base import Limits
+
+if TYPE_CHECKING:
+    import zipfile
 
 _RATIO_HEEDED = 10_000_000
 _MAX_MEMBERS = 65_000
@@ -15,6 +17,9 @@ _ODF_MANIFEST = "META-INF/manifest.xml"
 
 def check_archive(data: bytes, limits: Limits) -> None:
     """Raise what stands against unpacking it. Errors: Damaged, Encrypted, TooLarge."""
+    import io
+    import zipfile
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             members = archive.infolist()
@@ -30,6 +35,11 @@ def check_archive(data: bytes, limits: Limits) -> None:
 def locked() -> Encrypted:
     """The error of a document that opens only with a password."""
     return Encrypted("It is protected by a password", remedy="Save a copy without the password")
+
+
+def nested_too_deep() -> TooLarge:
+    """The error of a document whose parts stand in each other too many times."""
+    return TooLarge("Its parts are nested too deep", remedy="Flatten the document")
 
 
 def _check_size(members: list[zipfile.ZipInfo], packed: int, limits: Limits) -> None:

@@ -38,7 +38,9 @@ class Parser(Protocol):
     """
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """As said above."""
+        ...
 
     def accepts(self, name: str, head: bytes) -> bool:
         """Whether a file of this name, whose first bytes (4,096 at least, if it has them) these are, is its own."""

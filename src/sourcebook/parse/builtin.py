@@ -28,23 +28,35 @@ _PARSERS = {
 }
 
 
+_FINGERPRINTS = "text-1 markdown-1 html-1 delimited-1 json-1 xml-1 mail-1 slides-1 sheets-1 rich-1"
+_LIBRARIES = ("kreuzberg", "python-calamine", "charset-normalizer")
+
+
 @cache
-def parser_of(format: str) -> Parser:
+def parser_of(kind: str) -> Parser:
     """The parser of the format. Errors: UnsupportedFormat."""
-    if format == "encrypted":
+    if kind == "encrypted":
         from sourcebook.parse.archives import locked
 
         raise locked()
-    if format not in _PARSERS:
+    if kind not in _PARSERS:
         raise UnsupportedFormat(
-            f"Nothing here reads this format: {format}",
+            f"Nothing here reads this format: {kind}",
             remedy="Convert it to PDF, DOCX, HTML or text, or leave it out with an ignore rule",
         )
-    module, _, name = _PARSERS[format].partition(":")
+    module, _, name = _PARSERS[kind].partition(":")
     parser: Parser = getattr(import_module(module), name)()
     return parser
 
 
+@cache
+def builtin_fingerprint() -> str:
+    """Those of all built-in parsers and the versions of their libraries, without importing any of them."""
+    from importlib.metadata import version
+
+    return " ".join((_FINGERPRINTS, *(f"{library}-{version(library)}" for library in _LIBRARIES)))
+
+
 def builtin_parsers() -> tuple[Parser, ...]:
     """One of each."""
-    return tuple(parser_of(format) for format in {path: format for format, path in _PARSERS.items()}.values())
+    return tuple(parser_of(kind) for kind in {path: kind for kind, path in _PARSERS.items()}.values())

@@ -26,7 +26,7 @@ class DelimitedParser:
 
     fingerprint = "delimited-1"
 
-    def accepts(self, name: str, head: bytes) -> bool:
+    def accepts(self, name: str, head: bytes) -> bool:  # noqa: ARG002
         """By its name: any text could be a table of one column."""
         return name.lower().endswith((".csv", ".tsv", ".tab"))
 

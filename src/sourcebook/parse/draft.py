@@ -34,6 +34,7 @@ class Draft:
         location: str | None = None,
     ) -> None:
         """Append a block; white space at its ends is dropped, and nothing is added if nothing is left."""
+        text = storable(text)
         text = text.strip("\n").rstrip() if kind == "code" else text.strip()
         if not text:
             return
@@ -87,12 +88,12 @@ def document(
     metadata: Mapping[str, MetadataValue] | None = None,
     paged: bool = False,
 ) -> ParsedDocument:
-    """A document of a finished text; characters that cannot be stored become spaces. Errors: Empty."""
+    """A document of a finished text, which is storable. Errors: Empty."""
     blocks = tuple(blocks)
     if not blocks:
         raise Empty("There is no text in it", remedy="If it shows text, that is a picture: scan it with OCR")
     return ParsedDocument(
-        text=storable(text),
+        text=text,
         blocks=blocks,
         pages=_pages(blocks, len(text)) if paged else (),
         title=_title(title),

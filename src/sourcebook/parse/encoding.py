@@ -14,17 +14,17 @@ _MARKS = (  # byte order marks, longest first where one begins another
     (codecs.BOM_UTF16_LE, "utf-16"),
     (codecs.BOM_UTF16_BE, "utf-16"),
 )
-_LEGACY = (
-    ["cp949", "cp932", "gb18030", "big5", "euc_jp", "cp1252", "cp1250", "cp1251", "koi8_r"]
-    + ["cp1253", "cp1254", "cp1255", "cp1256", "cp1257", "cp1258", "cp874"]
-)  # fmt: skip
+_LEGACY_NAMES = (
+    "cp949 cp932 gb18030 big5 euc_jp cp1252 cp1250 cp1251 koi8_r cp1253 cp1254 cp1255 cp1256 cp1257 cp1258 cp874"
+)
+_LEGACY = _LEGACY_NAMES.split()
 _SAMPLE = 65_536
 _CONTROL = re.compile(r"[\x00-\x08\x0e-\x1a\x1c-\x1f\x7f-\x84\x86-\x9f\ufffd]")
 _LINE_ENDS = re.compile(r"\r\n?|[\x85\u2028\u2029\f\v]")
 
 
 def decode(data: bytes, *, declared: str | None = None) -> str:
-    """The text of the bytes, with line ends as "\\n".
+    """The text of the bytes, every line end a line feed.
 
     In order: byte order mark, UTF-8, the declared encoding, UTF-16 by its zero bytes, legacy encodings by what
     their text looks like. Errors: Damaged if it is no text in any of them.

@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import io
 import re
-import zipfile
 from pathlib import PurePosixPath
 
 _MAGIC = (  # (offset, bytes, format)
@@ -67,15 +65,16 @@ _SUFFIXES = {
     "eml": "eml mht mhtml",
     "mbox": "mbox",
 }
-_BY_SUFFIX = {f".{suffix}": format for format, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
-_BINARY = frozenset(
-    "pdf docx xlsx xlsm xltx pptx odt ods odp epub rtf doc xls ppt msg png jpg jpeg gif tif tiff webp bmp".split()
+_BY_SUFFIX = {f".{suffix}": kind for kind, suffixes in _SUFFIXES.items() for suffix in suffixes.split()}
+_BINARY_SUFFIXES = (
+    "pdf docx xlsx xlsm xltx pptx odt ods odp epub rtf doc xls ppt msg png jpg jpeg gif tif tiff webp bmp"
 )
-_MAIL = re.compile(
-    rb"(?:(?:From|To|Cc|Bcc|Subject|Date|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|Content-Type|"
-    rb"Content-Transfer-Encoding|X-[\w-]+|Reply-To|Sender|DKIM-Signature|ARC-[\w-]+): ?[^\r\n]*\r?\n(?:[ \t][^\r\n]*\r?\n)*){2}",
-    re.IGNORECASE,
-)  # fmt: skip
+_BINARY = frozenset(_BINARY_SUFFIXES.split())
+_MAIL_HEADER = (
+    rb"(?:From|To|Cc|Bcc|Subject|Date|Received|Return-Path|Delivered-To|Message-ID|MIME-Version|Content-Type|"
+    rb"Content-Transfer-Encoding|X-[\w-]+|Reply-To|Sender|DKIM-Signature|ARC-[\w-]+): ?[^\r\n]*\r?\n"
+)
+_MAIL = re.compile(rb"(?:" + _MAIL_HEADER + rb"(?:[ \t][^\r\n]*\r?\n)*){2}", re.IGNORECASE)
 
 
 def identify(name: str, data: bytes) -> str:
@@ -90,15 +89,18 @@ def identify(name: str, data: bytes) -> str:
         return _zip_format(data, suffix)
     if data.startswith(_OLE):
         return _ole_format(data)
-    for offset, magic, format in _MAGIC:
+    for offset, magic, kind in _MAGIC:
         if data.startswith(magic, offset) and (offset == 0 or b"\0" in data[:64]):
-            return format
+            return kind
     if data.startswith(b"BM") and suffix == ".bmp":
         return "image"
     return _text_format(suffix, data[:4096])
 
 
 def _zip_format(data: bytes, suffix: str) -> str:
+    import io
+    import zipfile
+
     try:
         with zipfile.ZipFile(io.BytesIO(data)) as archive:
             names = archive.namelist()
@@ -109,22 +111,22 @@ def _zip_format(data: bytes, suffix: str) -> str:
                     return _ZIP_TYPES[declared.removesuffix(b"-template")]
     except (zipfile.BadZipFile, OSError, ValueError, NotImplementedError, RuntimeError, EOFError):
         names = []
-    for part, format in _ZIP_PARTS:
+    for part, kind in _ZIP_PARTS:
         if any(member.startswith(part) for member in names):
-            return "xlsb" if "xl/workbook.bin" in names else format
+            return "xlsb" if "xl/workbook.bin" in names else kind
     if not names:  # its directory is broken: whoever reads it says so
-        for part, format in _ZIP_PARTS:
+        for part, kind in _ZIP_PARTS:
             if part.encode() in data[:65_536]:
-                return format
+                return kind
         if suffix[1:] in _BINARY:
             return {"xlsm": "xlsx", "xltx": "xlsx"}.get(suffix[1:], suffix[1:])
     return "zip archive"
 
 
 def _ole_format(data: bytes) -> str:
-    for stream, format in _OLE_STREAMS:
+    for stream, kind in _OLE_STREAMS:
         if stream.encode("utf-16-le") in data:
-            return format
+            return kind
     return "OLE container"
 
 
@@ -135,10 +137,10 @@ def _text_format(suffix: str, head: bytes) -> str:
     if lower.startswith((b"<!doctype html", b"<html")):
         return "html"
     if suffix in _BY_SUFFIX:
-        format = _BY_SUFFIX[suffix]
-        if format == "text" and suffix in (".txt", ".text") and _MAIL.match(start) and b"received:" in lower:
+        kind = _BY_SUFFIX[suffix]
+        if kind == "text" and suffix in (".txt", ".text") and _MAIL.match(start) and b"received:" in lower:
             return "eml"
-        return format
+        return kind
     if lower.startswith(b"<?xml"):
         return "html" if b"<html" in lower else "xml"
     if _MAIL.match(start):

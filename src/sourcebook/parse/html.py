@@ -13,18 +13,21 @@ from sourcebook.parse.encoding import decode
 from sourcebook.parse.grid import Grid
 from sourcebook.types import BlockKind, MetadataValue, ParsedDocument
 
-_HIDDEN = frozenset(
+_HIDDEN_TAGS = (
     "script style noscript template svg math head nav form button select option textarea iframe object embed "
-    "canvas audio video map dialog menu".split()
+    "canvas audio video map dialog menu"
 )
+_VOID_TAGS = "area base br col embed hr img input link meta param source track wbr"
+_BLOCK_TAGS = (
+    "p div section article main header footer aside ul ol li dl dt dd table thead tbody tfoot tr td th caption "
+    "blockquote pre figure figcaption address details summary fieldset hr body html center"
+)
+_HIDDEN = frozenset(_HIDDEN_TAGS.split())
+_VOID = frozenset(_VOID_TAGS.split())
 _FRAME = frozenset(("header", "footer", "aside"))  # left out if the page says where its main part is
 _MAIN = frozenset(("main", "article"))
-_VOID = frozenset("area base br col embed hr img input link meta param source track wbr".split())
 _HEADINGS = {f"h{level}": level for level in range(1, 7)}
-_BLOCKS = frozenset(
-    "p div section article main header footer aside ul ol li dl dt dd table thead tbody tfoot tr td th caption "
-    "blockquote pre figure figcaption address details summary fieldset hr body html center".split()
-) | set(_HEADINGS)
+_BLOCKS = frozenset(_BLOCK_TAGS.split()) | set(_HEADINGS)
 _ENDED_BY = {  # an open element of the key ends where one of these begins
     "p": _BLOCKS - {"body", "html"},
     "li": frozenset(("li",)),
@@ -69,7 +72,7 @@ class WebPageParser:
         start = head[:1000].lstrip(b"\xef\xbb\xbf \t\r\n").lower()
         return start.startswith((b"<!doctype html", b"<html"))
 
-    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:
+    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:  # noqa: ARG002
         """Title: of the head, or else the first h1. Errors: Damaged, Empty, TooLarge."""
         declared = _CHARSET.search(data[:4096])
         text = decode(data, declared=declared[1].decode("ascii") if declared else None)
@@ -80,6 +83,7 @@ class WebPageParser:
 
 def write_html(draft: Draft, text: str) -> tuple[str | None, dict[str, MetadataValue]]:
     """Add the blocks of a page to the draft; returns its title and what its head says of it."""
+    text = _closed(text)
     reader = _Reader()
     reader.feed(text)
     reader.finish()
@@ -192,8 +196,8 @@ class _Reader(HTMLParser):
         """The table only places things on the page: its cells become paragraphs."""
         for text in grid.cells():
             self._found("paragraph", text)
-        self._grids = [Grid() if each is grid else each for each in self._grids]
-        if self._grids:
+        if self._grids and self._grids[-1] is grid:
+            self._grids[-1] = Grid()
             self._grids[-1].layout = True
 
     def _close_implied(self, tag: str) -> None:
@@ -261,6 +265,22 @@ class _Reader(HTMLParser):
         content = " ".join(attrs.get("content", "").split())
         if name in _META and content:
             self.metadata.setdefault(_META[name], content[:2000])
+
+
+def _closed(text: str) -> str:
+    """Without comments, and with nothing left open at the end: the tokenizer would search for each end in vain."""
+    pieces: list[str] = []
+    position = 0
+    while (start := text.find("<!--", position)) >= 0:
+        pieces.append(text[position:start])
+        end = text.find("-->", start + 4)
+        position = start + 4 if end < 0 else end + 3
+        if end < 0:
+            pieces.append(text[position:].replace("<!--", ""))
+            position = len(text)
+    text = "".join((*pieces, text[position:])).replace("<![", "<!")
+    last = text.rfind(">") + 1
+    return text[:last] + text[last:].replace("<", "&lt;")
 
 
 class _Found(NamedTuple):

@@ -32,8 +32,8 @@ class MailParser:
         """By its name, or by headers at its beginning."""
         return identify(name, head) == "eml"
 
-    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:
-        """Title: the subject. Metadata: from, to, cc, subject, date, attachments. Errors: Encrypted, Empty, TooLarge."""
+    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:  # noqa: ARG002
+        """Title: the subject. Metadata: from, to, cc, subject, date, attachments. Errors: Encrypted, Empty."""
         message = _message(data)
         draft = Draft(limits)
         metadata: dict[str, MetadataValue] = {}
@@ -77,7 +77,7 @@ def _write_parts(draft: Draft, message: EmailMessage, limits: Limits, *, depth: 
         _write_body(draft, body)
     names: list[str] = []
     for part in _parts(message):
-        if part is body or part.is_multipart() and part.get_content_type() != "message/rfc822":
+        if part is body or (part.is_multipart() and part.get_content_type() != "message/rfc822"):
             continue
         name = _filename(part)
         if name is None and (part.get_content_maintype() in ("text", "image", "multipart") or depth >= _MAX_DEPTH):
@@ -134,10 +134,10 @@ def _write_attachment(draft: Draft, part: EmailMessage, name: str, limits: Limit
         data = part.get_payload(decode=True)
         if not isinstance(data, bytes) or not data:
             return
-        format = identify(name, data)
-        if format in ("image", "eml"):
+        kind = identify(name, data)
+        if kind in ("image", "eml"):
             return
-        document = parser_of(format).parse(data, name, limits)
+        document = parser_of(kind).parse(data, name, limits)
     except (ParseError, ValueError, TypeError, KeyError, LookupError, RecursionError):
         return
     draft.add("heading", name, level=1)

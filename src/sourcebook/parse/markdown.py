@@ -38,11 +38,11 @@ class MarkdownParser:
 
     fingerprint = "markdown-1"
 
-    def accepts(self, name: str, head: bytes) -> bool:
+    def accepts(self, name: str, head: bytes) -> bool:  # noqa: ARG002
         """By its name."""
         return name.lower().endswith((".md", ".markdown", ".mdx", ".qmd", ".rmd"))
 
-    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:
+    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:  # noqa: ARG002
         """Title: of the front matter, or the first heading of level one. Errors: Damaged, Empty, TooLarge."""
         text = decode(data)
         metadata, text = front_matter(text)

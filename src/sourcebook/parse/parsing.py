@@ -6,15 +6,20 @@ import asyncio
 from collections.abc import Sequence
 from functools import cached_property
 from hashlib import blake2b
+from typing import TYPE_CHECKING
 
 from sourcebook.errors import Damaged, Empty, ParseError, TooLarge
+from sourcebook.parse.archives import nested_too_deep
 from sourcebook.parse.base import Limits, Parser
-from sourcebook.parse.builtin import LIGHT, builtin_parsers, parser_of
+from sourcebook.parse.builtin import LIGHT, builtin_fingerprint, parser_of
 from sourcebook.parse.formats import identify
-from sourcebook.parse.workers import Workers
 from sourcebook.types import ParsedDocument
 
+if TYPE_CHECKING:
+    from sourcebook.parse.workers import Workers
+
 _AT_ONCE = 32_768  # bytes; light files up to this size are parsed without leaving the event loop
+_WEIGHT = {"html": 10, "markdown": 4, "xml": 4}  # what a byte of these counts: they nest, and can be made hard to read
 
 
 class Parsers:
@@ -29,12 +34,12 @@ class Parsers:
     def __init__(self, limits: Limits | None = None, *, parsers: Sequence[Parser] = ()) -> None:
         self._limits = limits or Limits()
         self._further = tuple(parsers)
-        self._workers = Workers(self._limits)
+        self._workers: Workers | None = None
 
     @cached_property
     def fingerprint(self) -> str:
         """32 hex digits; changes whenever the output of any parser would."""
-        prints = sorted(parser.fingerprint for parser in (*self._further, *builtin_parsers()))
+        prints = (builtin_fingerprint(), *(parser.fingerprint for parser in self._further))
         return blake2b("\n".join(prints).encode(), digest_size=16).hexdigest()
 
     async def parse(self, data: bytes, name: str) -> ParsedDocument:
@@ -49,17 +54,26 @@ class Parsers:
         for parser in self._further:
             if parser.accepts(name, data[:4096]):
                 return await asyncio.to_thread(_run, parser, data, name, self._limits)
-        format = identify(name, data)
-        parser = parser_of(format)
-        if format in LIGHT and len(data) <= _AT_ONCE:
+        small = len(data) <= _AT_ONCE
+        kind = identify(name, data) if small else await asyncio.to_thread(identify, name, data)
+        parser = parser_of(kind)
+        if kind in LIGHT and small:
             return _run(parser, data, name, self._limits)
-        if format in LIGHT and len(data) <= self._limits.inline_bytes:
+        if kind in LIGHT and len(data) * _WEIGHT.get(kind, 1) <= self._limits.inline_bytes:
             return await asyncio.to_thread(_run, parser, data, name, self._limits)
-        return await asyncio.to_thread(self._workers.parse, format, data, name)
+        return await asyncio.to_thread(self._pool().parse, kind, data, name)
 
     def close(self) -> None:
         """End the worker processes. Later calls start them anew."""
-        self._workers.close()
+        if self._workers is not None:
+            self._workers.close()
+
+    def _pool(self) -> Workers:
+        if self._workers is None:
+            from sourcebook.parse.workers import Workers
+
+            self._workers = Workers(self._limits)
+        return self._workers
 
 
 def _run(parser: Parser, data: bytes, name: str, limits: Limits) -> ParsedDocument:
@@ -68,6 +82,8 @@ def _run(parser: Parser, data: bytes, name: str, limits: Limits) -> ParsedDocume
         return parser.parse(data, name, limits)
     except ParseError:
         raise
+    except RecursionError as error:
+        raise nested_too_deep() from error
     except Exception as error:
         raise Damaged(
             f"It cannot be read: {type(error).__name__}: {error}"[:500],

@@ -26,21 +26,21 @@ _REPEATED = 3  # pages on which a line at the edge stands before it counts as a 
 
 
 def write_pdf(draft: Draft, result: ExtractionResult) -> None:
-    """Blocks with their pages. Lines are those of pdfium, in its order; what is large enough for a heading, kreuzberg says."""
+    """Blocks with their pages. Lines are pdfium's, in its order; what may be a heading, kreuzberg tells by size."""
     words = frozenset(re.findall(r"\w{4,}", result.content.lower()))
     pages = [
         (page["page_number"], [line.strip() for line in _unhyphenated(page["content"], words).split("\n")])
         for page in result.pages or ()
     ]
     running = _running_heads([lines for _, lines in pages])
-    headings = _headings(result, words)
+    headings = _headings(result, words, running)
     for number, lines in pages:
         kept = [line for place, line in enumerate(lines) if not _runs(line, place, len(lines), running)]
-        for kind, text, level in _blocks(kept, headings.get(number, {})):
+        for kind, text, level in page_blocks(kept, headings.get(number, {})):
             draft.add(kind, text, level=level, page=number)
 
 
-def _blocks(lines: Sequence[str], headings: dict[str, int]) -> Iterator[tuple[BlockKind, str, int]]:
+def page_blocks(lines: Sequence[str], headings: dict[str, int]) -> Iterator[tuple[BlockKind, str, int]]:
     """(kind, text, level) of each block of a page."""
     usual = _usual_length(lines)
     begun: list[str] = []
@@ -80,10 +80,11 @@ def _heading_at(
             return text, headings[_key(text)], count
     numbered = _NUMBERED.fullmatch(lines[number])
     after = lines[number + 1] if number + 1 < len(lines) else ""
-    if numbered and numbered[2][0].isupper() and (not before or _ENDS_SENTENCE.search(before)):
-        if after and after[0].isupper() and len(after) > len(lines[number]):
-            return lines[number], min(numbered[1].count(".") + 2, 6), 1
-    return None
+    if not numbered or not numbered[2][0].isupper() or not after[:1].isupper() or len(after) <= len(lines[number]):
+        return None
+    if before and not _ENDS_SENTENCE.search(before):
+        return None
+    return lines[number], min(numbered[1].count(".") + 2, 6), 1
 
 
 def _ends(before: str, after: str, usual: int) -> bool:
@@ -114,7 +115,7 @@ def _usual_length(lines: Iterable[str]) -> int:
     return lengths[-1]
 
 
-def _headings(result: ExtractionResult, words: frozenset[str]) -> dict[int, dict[str, int]]:
+def _headings(result: ExtractionResult, words: frozenset[str], running: frozenset[str]) -> dict[int, dict[str, int]]:
     """Page -> key of the heading's text -> level, as far as they look like headings."""
     headings: dict[int, dict[str, int]] = {}
     page = 1
@@ -122,7 +123,8 @@ def _headings(result: ExtractionResult, words: frozenset[str]) -> dict[int, dict
         page = node.get("page") or page
         content = node["content"]
         if content["node_type"] in ("heading", "title"):
-            text = join_lines(_unhyphenated(content.get("text") or "", words).split("\n"))
+            lines = _unhyphenated(content.get("text") or "", words).split("\n")
+            text = join_lines(line for line in lines if _without_numbers(line.strip()) not in running)
             if _is_heading(text):
                 headings.setdefault(page, {})[_key(text)] = int(content.get("level") or 1)
     return headings

@@ -22,7 +22,7 @@ class JsonParser:
 
     fingerprint = "json-1"
 
-    def accepts(self, name: str, head: bytes) -> bool:
+    def accepts(self, name: str, head: bytes) -> bool:  # noqa: ARG002
         """By its name."""
         return name.lower().endswith((".json", ".jsonl", ".ndjson", ".geojson"))
 

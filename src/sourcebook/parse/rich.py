@@ -2,8 +2,11 @@
 
 from __future__ import annotations
 
+import glob
+import os
 import re
 from importlib.metadata import version
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sourcebook.errors import Damaged, Empty, ParseError, UnsupportedFormat
@@ -12,7 +15,7 @@ from sourcebook.parse.base import Limits
 from sourcebook.parse.draft import Draft
 from sourcebook.parse.formats import identify
 from sourcebook.parse.grid import Grid
-from sourcebook.parse.pdf import write_pdf
+from sourcebook.parse.pdf import page_blocks, write_pdf
 from sourcebook.types import MetadataValue, ParsedDocument
 
 if TYPE_CHECKING:
@@ -55,6 +58,7 @@ _NO_TITLE = re.compile(
     r"|.*\.(docx?|pptx?|odt|rtf|tex|dvi|indd|qxd)|powerpoint[- ]presentation|\W*",
     re.IGNORECASE,
 )
+_PREFIX = re.compile(r"(?:\w*Error: )+")
 _OCR_REMEDY = (
     'Install Tesseract with its languages (Debian: "apt install tesseract-ocr", macOS: "brew install tesseract")'
 )
@@ -74,47 +78,76 @@ class RichParser:
 
     def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:
         """Errors: Damaged, Encrypted, Empty, TooLarge, UnsupportedFormat."""
-        format = identify(name, data)
-        if format not in _TYPES:
+        kind = identify(name, data)
+        if kind not in _TYPES:
             raise UnsupportedFormat(
-                f"Nothing here reads this format: {format}", remedy="Convert it to PDF, DOCX, HTML or text"
+                f"Nothing here reads this format: {kind}", remedy="Convert it to PDF, DOCX, HTML or text"
             )
         if data.startswith(b"PK"):
             check_archive(data, limits)
-        result = _extract(data, format)
+        result = _extract(data, kind)
         draft = Draft(limits)
-        if format == "pdf":
+        if kind == "pdf":
             write_pdf(draft, result)
+            if not draft.length and (scanned := _recognized(data)) is not None:
+                _write_recognized(draft, scanned)
+        elif kind == "image":
+            _write_recognized(draft, result)
         else:
             _write_nodes(draft, result)
         if not draft.length:
-            raise _nothing(format)
+            raise _nothing(kind)
         metadata = _metadata(result)
-        return draft.finish(title=_title(draft, result), metadata=metadata, paged=format == "pdf")
+        return draft.finish(title=_title(draft, result), metadata=metadata, paged=kind == "pdf")
 
 
-def _extract(data: bytes, format: str) -> ExtractionResult:
+def _extract(data: bytes, kind: str) -> ExtractionResult:
     """Errors: Damaged, Encrypted, ParseError."""
     import kreuzberg
 
-    mime = _TYPES[format] or next((mime for magic, mime in _IMAGES if data.startswith(magic)), "image/png")
+    mime = _TYPES[kind] or next((mime for magic, mime in _IMAGES if data.startswith(magic)), "image/png")
     try:
         return kreuzberg.extract_bytes_sync(data, mime, config=_config())
     except Exception as error:
-        message = " ".join(str(error).split())[:300]
+        message = _PREFIX.sub("", " ".join(str(error).split()))[:300]
         lower = message.lower()
         if "password" in lower or "encrypted" in lower:
             raise locked() from error
-        if format == "image" and ("tesseract" in lower or "ocr" in lower):
+        if kind == "image" and ("tesseract" in lower or "ocr" in lower):
             raise ParseError("It is a picture, and no text recognition is installed", remedy=_OCR_REMEDY) from error
+        if kind == "pdf" and "FormatError" in message:
+            message = "its structure is not that of a PDF"
         raise Damaged(f"It cannot be read: {message}", remedy="Check that it opens in its application") from error
 
 
-def _config() -> ExtractionConfig:
-    """Structure and pages wanted; nothing cached on disk, no models."""
+def _recognized(data: bytes) -> ExtractionResult | None:
+    """The text of scanned pages; None without text recognition, or if it fails."""
+    import kreuzberg
+
+    try:
+        return kreuzberg.extract_bytes_sync(data, _TYPES["pdf"], config=_config(recognize=True))
+    except Exception:
+        return None
+
+
+def _languages() -> str:
+    """Those that Tesseract has here, in its own notation."""
+    folders = [os.environ.get("TESSDATA_PREFIX", ""), *glob.glob("/usr/share/tesseract-ocr/*/tessdata")]
+    folders += ["/usr/share/tessdata", "/usr/local/share/tessdata", "/opt/homebrew/share/tessdata"]
+    for folder in filter(None, folders):
+        names = sorted(Path(path).stem for path in glob.glob(f"{folder}/*.traineddata"))
+        if names := [name for name in names if name not in ("osd", "equ")]:
+            return "+".join(sorted(names, key=lambda name: name != "eng")[:4])
+    return "eng"
+
+
+def _config(*, recognize: bool = False) -> ExtractionConfig:
+    """Structure and pages wanted; nothing cached on disk, no models. recognize: read pages as pictures."""
     import kreuzberg
 
     return kreuzberg.ExtractionConfig(
+        ocr=kreuzberg.OcrConfig(backend="tesseract", language=_languages()),
+        force_ocr=recognize,
         output_format="markdown",
         include_document_structure=True,
         use_cache=False,
@@ -122,6 +155,19 @@ def _config() -> ExtractionConfig:
         pages=kreuzberg.PageConfig(extract_pages=True),
         concurrency=kreuzberg.ConcurrencyConfig(max_threads=1),
     )
+
+
+def _write_recognized(draft: Draft, result: ExtractionResult) -> None:
+    """What stands on pictures or scanned pages, line by line."""
+    pages: dict[int | None, list[str]] = {}
+    page: int | None = None
+    for node in result.document["nodes"] if result.document else ():
+        page = node.get("page") or page
+        lines = (node["content"].get("text") or "").split("\n")
+        pages.setdefault(page, []).extend((*map(str.strip, lines), ""))
+    for number, lines in pages.items():
+        for kind, text, level in page_blocks(lines, {}):
+            draft.add(kind, text, level=level, page=number)
 
 
 def _write_nodes(draft: Draft, result: ExtractionResult) -> None:
@@ -190,9 +236,9 @@ def _metadata(result: ExtractionResult) -> dict[str, MetadataValue]:
     return metadata
 
 
-def _nothing(format: str) -> ParseError:
-    if format == "pdf":
+def _nothing(kind: str) -> ParseError:
+    if kind == "pdf":
         return Empty("Its pages hold pictures and no text", remedy=f"For scanned pages: {_OCR_REMEDY}")
-    if format == "image":
+    if kind == "image":
         return Empty("No text was recognised in the picture")
     return Empty("There is no text in it")

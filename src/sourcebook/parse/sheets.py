@@ -28,13 +28,13 @@ class SheetParser:
     @property
     def fingerprint(self) -> str:
         """With the library's version."""
-        return f"sheets-1 calamine-{version('python-calamine')}"
+        return f"sheets-1 python-calamine-{version('python-calamine')}"
 
     def accepts(self, name: str, head: bytes) -> bool:
         """By its content."""
         return identify(name, head) in ("xlsx", "xls", "xlsb", "ods")
 
-    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:
+    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:  # noqa: ARG002
         """Sheets as headings, rows located as "Sheet1!7". Errors: Damaged, Encrypted, Empty, TooLarge."""
         from python_calamine import (
             CalamineError,
@@ -82,7 +82,7 @@ def write_sheet(draft: Draft, name: str, rows: Sequence[Sequence[str]]) -> None:
             headers = None
         for number, row in enumerate(table):
             if number != first or not new:
-                alone = number < first or len(table) == 1 and sum(1 for cell in row if cell.strip()) == 1
+                alone = number < first or (len(table) == 1 and sum(1 for cell in row if cell.strip()) == 1)
                 text = row_text(None if alone else headers, row)
                 draft.add("table_row", text, location=f"{name}!{top + number + 1}")
 

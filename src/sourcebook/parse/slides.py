@@ -7,7 +7,7 @@ import posixpath
 import re
 import zipfile
 from collections.abc import Iterator
-from xml.etree import ElementTree
+from xml.etree import ElementTree as ET
 from xml.etree.ElementTree import Element
 
 from sourcebook.errors import Damaged
@@ -36,7 +36,7 @@ class SlideParser:
         """By its content."""
         return identify(name, head) == "pptx"
 
-    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:
+    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:  # noqa: ARG002
         """Pages are slides in the order of the show, hidden ones too. Errors: Damaged, Encrypted, Empty, TooLarge."""
         check_archive(data, limits)
         draft = Draft(limits)
@@ -46,7 +46,7 @@ class SlideParser:
                 for number, path in enumerate(_slide_paths(archive), 1):
                     _write_slide(draft, archive, path, number)
                 metadata = _properties(archive)
-        except (zipfile.BadZipFile, ElementTree.ParseError, KeyError, ValueError, EOFError, OSError) as error:
+        except (zipfile.BadZipFile, ET.ParseError, KeyError, ValueError, EOFError, OSError) as error:
             raise Damaged(
                 f"The presentation cannot be read: {error}"[:300], remedy="Check that it opens in its application"
             ) from error
@@ -164,7 +164,7 @@ def _properties(archive: zipfile.ZipFile) -> dict[str, MetadataValue]:
     """Of docProps/core.xml (Dublin Core)."""
     try:
         root = _xml(archive, "docProps/core.xml")
-    except (KeyError, ElementTree.ParseError):
+    except (KeyError, ET.ParseError):
         return {}
     wanted = {"title": "title", "creator": "author", "created": "created", "modified": "modified", "subject": "subject"}
     found = ((element.tag.rpartition("}")[2], element.text) for element in root)
@@ -178,4 +178,4 @@ def _xml(archive: zipfile.ZipFile, path: str) -> Element:
         raise ValueError("a part of it declares entities")
     data = _STRICT.sub(rb"http://schemas.openxmlformats.org/\1/2006/main", data)
     data = data.replace(_STRICT_LINK, b"http://schemas.openxmlformats.org/officeDocument/2006/relationships")
-    return ElementTree.fromstring(data)
+    return ET.fromstring(data)  # noqa: S314

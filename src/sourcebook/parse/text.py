@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from sourcebook.errors import Empty
 from sourcebook.parse.base import Limits
-from sourcebook.parse.draft import document, too_much_text
+from sourcebook.parse.draft import document, storable, too_much_text
 from sourcebook.parse.encoding import decode
 from sourcebook.types import Block, ParsedDocument
 
@@ -14,13 +14,13 @@ class TextParser:
 
     fingerprint = "text-1"
 
-    def accepts(self, name: str, head: bytes) -> bool:
+    def accepts(self, name: str, head: bytes) -> bool:  # noqa: ARG002
         """Files named as text are told from others by the table in `formats`."""
         return name.lower().endswith((".txt", ".text", ".log"))
 
-    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:
+    def parse(self, data: bytes, name: str, limits: Limits) -> ParsedDocument:  # noqa: ARG002
         """The decoded text. Errors: Damaged, Empty, TooLarge."""
-        text = decode(data)
+        text = storable(decode(data))
         if len(text) > limits.max_text:
             raise too_much_text(limits)
         return document(text, paragraphs(text))

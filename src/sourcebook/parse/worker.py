@@ -19,6 +19,7 @@ from dataclasses import asdict
 from typing import IO
 
 from sourcebook.errors import ParseError, TooLarge
+from sourcebook.parse.archives import nested_too_deep
 from sourcebook.parse.base import Limits
 from sourcebook.parse.builtin import parser_of
 from sourcebook.types import Block, Page, ParsedDocument
@@ -91,9 +92,9 @@ def unpacked(answer: dict[str, object]) -> ParsedDocument:
     )
 
 
-def request_of(format: str, name: str, limits: Limits) -> bytes:
+def request_of(kind: str, name: str, limits: Limits) -> bytes:
     """What to ask a worker."""
-    return json.dumps({"format": format, "name": name, "limits": asdict(limits)}).encode()
+    return json.dumps({"format": kind, "name": name, "limits": asdict(limits)}).encode()
 
 
 def _answer(request: dict[str, object], data: bytes) -> dict[str, object]:
@@ -103,6 +104,8 @@ def _answer(request: dict[str, object], data: bytes) -> dict[str, object]:
         return packed(parser_of(str(request["format"])).parse(data, str(request["name"]), limits))
     except ParseError as error:
         return _told(error)
+    except RecursionError:
+        return _told(nested_too_deep())
     except MemoryError:
         return _told(too_much_memory(limits))
     except (KeyboardInterrupt, SystemExit):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import shutil
@@ -37,12 +38,12 @@ class Workers:
         self._owner = os.getpid()
         self._finalizer = weakref.finalize(self, _end_all, self._all)
 
-    def parse(self, format: str, data: bytes, name: str) -> ParsedDocument:
+    def parse(self, kind: str, data: bytes, name: str) -> ParsedDocument:
         """Have a worker parse it; waits until one is free. Errors: ParseError."""
         with self._free:
             worker = self._take()
             try:
-                document = worker.parse(format, data, name, self._limits)
+                document = worker.parse(kind, data, name, self._limits)
             finally:
                 self._give_back(worker)
             return document
@@ -84,7 +85,7 @@ class _Worker:
         self._folder = Path(tempfile.mkdtemp(prefix="sourcebook-parse-"))
         self._said = self._folder / "stderr"
         with self._said.open("wb") as said:
-            self._process = subprocess.Popen(
+            self._process = subprocess.Popen(  # noqa: S603
                 [sys.executable, "-c", _BOOT, *_import_path()],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -108,12 +109,12 @@ class _Worker:
         """Whether it can take another document."""
         return self._process.poll() is None and self._parsed < _DOCUMENTS
 
-    def parse(self, format: str, data: bytes, name: str, limits: Limits) -> ParsedDocument:
+    def parse(self, kind: str, data: bytes, name: str, limits: Limits) -> ParsedDocument:
         """Errors: ParseError; Damaged or TooLarge if the process did not survive it."""
         self._parsed += 1
         timer = self._timer(limits.max_seconds)
         try:
-            self._send(request_of(format, name, limits), data)
+            self._send(request_of(kind, name, limits), data)
             answer = self._receive()
         finally:
             timer.cancel()
@@ -143,10 +144,8 @@ class _Worker:
         self._process.wait()
         for pipe in (self._process.stdin, self._process.stdout):
             if pipe is not None:
-                try:
+                with contextlib.suppress(OSError):  # what was not sent yet has nobody to go to
                     pipe.close()
-                except OSError:  # what was not sent yet has nobody to go to
-                    pass
         self._words = self._read_words()
         shutil.rmtree(self._folder, ignore_errors=True)
 
@@ -179,7 +178,7 @@ class _Worker:
 
     def _read_words(self) -> str:
         try:
-            return self._said.read_text(errors="replace")[-2000:].strip()
+            return self._said.read_text(errors="replace")[-20_000:].strip()
         except OSError:
             return self._words
 

@@ -1,9 +1,15 @@
 """The `extractive` model: answers made of the documents' own sentences, or none at all.
 
-    question, hits -> evidence (cut into sentences) -> features (a row of numbers a sentence)
-                   -> judge (how likely each answers; whether any does) -> the best sentences, each cited
+    question, hits -> reading (what of them is looked at) -> evidence (sentences, words)
+                   -> features (a row of numbers a sentence) -> judge (which answers best; whether any does)
 """
 
-from sourcebook.models.extractive.model import Extractive, TextEmbedder, TokenEmbedder, WordAnalyzer
+from sourcebook.models.extractive.evidence import WordAnalyzer
+from sourcebook.models.extractive.model import Extractive, TextEmbedder, TokenEmbedder
 
-__all__ = ["Extractive", "TextEmbedder", "TokenEmbedder", "WordAnalyzer"]
+__all__ = ["Extractive", "TextEmbedder", "TokenEmbedder", "WordAnalyzer", "open_extractive"]
+
+
+def open_extractive(url: str, *, embedder: TextEmbedder, analyzer: WordAnalyzer, **_: object) -> Extractive:
+    """For `model = "extractive"`."""
+    return Extractive(embedder, analyzer)

@@ -7,7 +7,6 @@ written, where capitals and digits tell names and numbers.
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Final, Protocol
 
@@ -16,6 +15,8 @@ from sourcebook.language import sentences
 if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
+
+    from sourcebook.types import Passage
 
 
 class WordAnalyzer(Protocol):
@@ -82,8 +83,9 @@ class Sentence:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Evidence:
-    """A passage. context: the terms of its title and headings."""
+    """A passage, or a part of it. number: of the hit, from 1. context: the terms of its title and headings."""
 
+    number: int
     sentences: tuple[Sentence, ...]
     context: frozenset[str] = field(default_factory=frozenset)
 
@@ -106,13 +108,16 @@ def take_question(text: str, analyzer: WordAnalyzer) -> Asked:
     )
 
 
-def take_passage(text: str, context: Sequence[str], language: str | None, analyzer: WordAnalyzer) -> Evidence:
-    """Cut a passage into sentences; a table row ("Header: value; Header: value") stays whole."""
-    row = _ROW.fullmatch(text)
-    spans = [(0, len(text.rstrip()))] if row else sentences(text, language)
+def take_passage(passage: Passage, number: int, analyzer: WordAnalyzer) -> Evidence:
+    """Cut a passage into sentences; a table row (known by its `location`) stays whole."""
+    text = passage.text
+    row = passage.location is not None and bool(text.strip())
+    spans = [(0, len(text.rstrip()))] if row else sentences(text, passage.language)
+    context = " \n ".join([passage.title or "", *passage.heading_path])
     return Evidence(
+        number=number,
         sentences=tuple(_sentence(text, start, end, analyzer) for start, end in spans),
-        context=frozenset(term for line in context for term in analyzer.words(line)),
+        context=frozenset(analyzer.words(context)),
     )
 
 
@@ -131,7 +136,7 @@ def _sentence(text: str, start: int, end: int, analyzer: WordAnalyzer) -> Senten
         dated=bool(_DATE.search(lowered)),
         reasons=bool(_REASON.search(lowered)),
         leans=bool(_LEANS.match(lowered)),
-        heading=len(body) < _HEADING and body[-1] not in _CLOSES and not _ROW.fullmatch(body),
+        heading=len(body) < _HEADING and body[-1] not in _CLOSES and ": " not in body,
     )
 
 
@@ -191,6 +196,5 @@ _LEANS: Final = re.compile(
     r"(?:he|she|it|they|this|these|those|that|such|his|her|its|their|however|but|and|also|then|there|both|another"
     r"|other)\b|이는|그는|그녀|그것|이것|이러한|그러나|하지만|그리고|또한|그들"
 )
-_ROW: Final = re.compile(r"[^:;\n]{1,80}: [^;\n]*(?:; [^:;\n]{1,80}: [^;\n]*)+")
 _HEADING: Final = 80  # characters; a longer line without a full stop is a sentence without a full stop
 _CLOSES: Final = frozenset(".!?…:;,\"'”’»)]」』。！？｡")

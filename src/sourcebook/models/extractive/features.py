@@ -37,22 +37,22 @@ Vectors = TokenVectors | SentenceVectors
 
 
 def describe(asked: Asked, evidence: Sequence[Evidence], vectors: Vectors | None) -> Matrix:
-    """Shape (sentences of all the evidence in order, features).
+    """Shape (sentences of all the evidence in order, features). Each passage has at least one sentence.
 
     The columns are `WORD_FEATURES`, then, with vectors, `TOKEN_FEATURES` or `SENTENCE_FEATURES`, then how far
     those of `_COMPARED` lie behind the best sentence, then what is asked for.
     """
-    names = feature_names(vectors)
+    names = feature_names(None if vectors is None else type(vectors))
     weights = term_weights(asked, evidence)
-    blocks = []
-    for number, passage in enumerate(evidence):
-        block = _by_words(asked, passage, weights, number)
-        if isinstance(vectors, TokenVectors):
-            seen = _by_tokens(asked, passage, weights, vectors.question, vectors.passages[number])
-            block = np.hstack([block, seen])
-        elif vectors is not None:
-            block = np.hstack([block, _by_sentences(vectors.question, vectors.passages[number])])
-        blocks.append(block)
+    blocks = [_by_words(asked, passage, weights) for passage in evidence]
+    if isinstance(vectors, TokenVectors):
+        seen = [
+            _by_tokens(asked, passage, weights, vectors.question, tokens)
+            for passage, tokens in zip(evidence, vectors.passages, strict=True)
+        ]
+        blocks = [np.hstack(both) for both in zip(blocks, seen, strict=True)]
+    elif vectors is not None:
+        blocks = [np.hstack(both) for both in zip(blocks, _by_sentences(vectors), strict=True)]
     rows = np.vstack(blocks)
     compared = [names.index(name) for name in _COMPARED if name in names]
     behind = rows[:, compared] - rows[:, compared].max(0, initial=-np.inf)
@@ -62,11 +62,9 @@ def describe(asked: Asked, evidence: Sequence[Evidence], vectors: Vectors | None
     return np.hstack([rows, behind, np.tile(about, (len(rows), 1))])
 
 
-def feature_names(vectors: Vectors | type[Vectors] | None) -> tuple[str, ...]:
-    """The columns of `describe`."""
-    kind = vectors if isinstance(vectors, type) or vectors is None else type(vectors)
-    dense = {TokenVectors: TOKEN_FEATURES, SentenceVectors: SENTENCE_FEATURES}.get(kind, ())  # type: ignore[arg-type]
-    names = (*WORD_FEATURES, *dense)
+def feature_names(vectors: type[Vectors] | None) -> tuple[str, ...]:
+    """The columns of `describe` for vectors of this kind."""
+    names = WORD_FEATURES + _KINDS[vectors][1]
     return (
         *names,
         *(f"{name}_behind" for name in _COMPARED if name in names),
@@ -74,6 +72,11 @@ def feature_names(vectors: Vectors | type[Vectors] | None) -> tuple[str, ...]:
         "question_terms",
         "question_names",
     )
+
+
+def kind_of(vectors: type[Vectors] | None) -> str:
+    """What rows with vectors of this kind are called in `judge.json`."""
+    return _KINDS[vectors][0]
 
 
 def term_weights(asked: Asked, evidence: Sequence[Evidence]) -> dict[str, float]:
@@ -97,7 +100,7 @@ sentence before, or those on both sides, or title and headings, or in the whole 
 names and numbers. pairs: of neighbouring terms. fits: it has what the question asks for (a date, a name)."""
 
 
-def _by_words(asked: Asked, passage: Evidence, weights: Mapping[str, float], number: int) -> Matrix:
+def _by_words(asked: Asked, passage: Evidence, weights: Mapping[str, float]) -> Matrix:
     terms = list(weights)
     weight = np.array([weights[term] for term in terms])
     weight = weight / max(weight.sum(), 1e-9)
@@ -128,7 +131,7 @@ def _by_words(asked: Asked, passage: Evidence, weights: Mapping[str, float], num
                 0.5 if named is None else whole @ named,
                 len(pairs.intersection(zip(sentence.terms, sentence.terms[1:], strict=False))) / max(len(pairs), 1),
                 *_answer_like(asked, sentence),
-                1 / (1 + number),
+                1 / passage.number,
                 1 / (1 + i),
                 math.log1p(len(sentence.terms)) / 3,
                 float(sentence.leans),
@@ -163,8 +166,9 @@ TOKEN_FEATURES: Final = (
 token that finds the least; before, after, passage: of the neighbours and of the whole passage; names: over
 names and numbers; asking: over the stop words, which carry what is asked for. cosine: of the mean vectors."""
 
-SENTENCE_FEATURES: Final = ("cosine", "cosine_before", "cosine_after", "cosine_passage")
-"""cosine: of question and sentence, its neighbours, and the mean of the passage's sentences."""
+SENTENCE_FEATURES: Final = ("near", "near_before", "near_after", "near_passage")
+"""near: cosine of question and sentence, in standard deviations above the mean of all sentences, because the
+cosines of each embedder lie elsewhere; of its neighbours; of the mean of the passage's sentences."""
 
 
 def _by_tokens(
@@ -219,12 +223,28 @@ def _token_weights(asked: Asked, weights: Mapping[str, float], question: Tokens)
     return tuple(each / max(each.sum(), 1e-9) for each in (asking, content, named, weight))
 
 
-def _by_sentences(question: NDArray[np.float32], sentences: NDArray[np.float32]) -> Matrix:
-    cosine = (sentences @ question).astype(float)
-    whole = _unit(sentences.mean(0)) @ question if len(sentences) else 0
-    return np.column_stack(
-        [cosine, np.hstack([0.1, cosine[:-1]]), np.hstack([cosine[1:], 0.1]), np.full(len(cosine), whole)]
-    )
+def _by_sentences(vectors: SentenceVectors) -> list[Matrix]:
+    """A block for each passage."""
+    every = np.concatenate([sentences @ vectors.question for sentences in vectors.passages])
+    mean, deviation = every.mean(), max(float(every.std()), 1e-6)
+    blocks = []
+    for sentences in vectors.passages:
+        near = (sentences @ vectors.question - mean) / deviation
+        whole = (_unit(sentences.mean(0)) @ vectors.question - mean) / deviation
+        neighbours = np.hstack([0, near[:-1]]), np.hstack([near[1:], 0])
+        blocks.append(np.column_stack([near, *neighbours, np.full(len(near), whole)]))
+    return blocks
+
+
+def tokens_of(vectors: NDArray[np.float32], places: NDArray[np.int64], start: int) -> Tokens:
+    """What an embedder found in the part of a text that begins at `start`, as `Tokens` of the text."""
+    lengths = np.maximum(np.linalg.norm(vectors, axis=1, keepdims=True), 1e-9)
+    return Tokens(vectors=vectors / lengths, places=places + start)
+
+
+def split(vectors: NDArray[np.float32], lengths: Sequence[int]) -> list[NDArray[np.float32]]:
+    """The rows in groups of these lengths."""
+    return np.split(vectors, np.cumsum(lengths)[:-1])
 
 
 def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
@@ -233,5 +253,10 @@ def _unit(vector: NDArray[np.float32]) -> NDArray[np.float32]:
 
 _COMPARED: Final = (
     "cover_weighted", "cover_around", "cover_passage_weighted", "pairs",
-    "late", "late_plain", "late_passage", "late_asking", "cosine", "cosine_passage",
+    "late", "late_plain", "late_passage", "late_asking", "cosine", "cosine_passage", "near", "near_passage",
 )  # fmt: skip
+_KINDS: Final[Mapping[type[Vectors] | None, tuple[str, tuple[str, ...]]]] = {
+    TokenVectors: ("tokens", TOKEN_FEATURES),
+    SentenceVectors: ("sentences", SENTENCE_FEATURES),
+    None: ("words", ()),
+}

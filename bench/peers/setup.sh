@@ -1,0 +1,8 @@
+#!/bin/sh
+# Makes bench/peers/.venv with the pinned versions of LlamaIndex, LangChain and txtai (about 1.5 GB with torch,
+# which txtai imports). Ours is not installed there. Usage: bench/peers/setup.sh [PYTHON]
+set -eu
+cd "$(dirname "$0")"
+"${1:-python3}" -m venv .venv
+.venv/bin/python -m pip install --quiet --requirement requirements.txt
+.venv/bin/python -m compileall -q .venv/lib >/dev/null 2>&1 || true

@@ -1,0 +1,10 @@
+from sourcebook.embed.base import Embedder
+from sourcebook.embed.hashing import Hashing
+from sourcebook.testing import EmbedderSuite
+
+
+class TestHashing(EmbedderSuite):
+    understands = False
+
+    def make(self) -> Embedder:
+        return Hashing()
