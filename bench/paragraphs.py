@@ -73,9 +73,7 @@ def korquad(data: Path) -> ReadingSet:
         for paragraph in article["paragraphs"]:
             for question in paragraph["qas"]:
                 answers = tuple(answer["text"] for answer in question["answers"])
-                items.append(
-                    Item(text=question["question"], answers=answers, paragraph=len(paragraphs), held_out=True)
-                )
+                items.append(Item(text=question["question"], answers=answers, paragraph=len(paragraphs), held_out=True))
             paragraphs.append((article["title"], paragraph["context"]))
     return ReadingSet(paragraphs=paragraphs, items=items)
 
@@ -165,7 +163,7 @@ class Remembering:
         self.languages = self._model.languages
         self.count_tokens = self._model.count_tokens
 
-    async def embed(self, texts: Sequence[str], *, kind: str = "passage") -> NDArray[np.float32]:
+    async def embed(self, texts: Sequence[str], *, kind: str = "passage") -> NDArray[np.float32]:  # noqa: ARG002
         missing = [text for text in dict.fromkeys(texts) if text not in self._vectors]
         for some in _batches(missing):
             self._vectors.update(zip(some, await self._model.embed(some), strict=True))

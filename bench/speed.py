@@ -70,7 +70,7 @@ def _options() -> argparse.Namespace:
     add("--systems", type=_words, default=names, help=f"of {','.join(names)}; all by default")
     add("--documents", type=int, default=1000, help="documents to ingest (default 1000)")
     add("--repeats", type=int, default=3, help="runs of which the median counts (default 3)")
-    add("--embed", type=int, default=512, help="texts for comparing embedders (default 512)")
+    add("--embed", type=int, default=256, help="texts for comparing embedders (default 256)")
     add("--sizes", type=_numbers, default=[5_000, 50_000, 200_000], help="passages searched by Sourcebook")
     add("--peer-sizes", type=_numbers, default=[5_000], help="passages searched by the peers (default 5000)")
     add("--queries", type=int, default=200, help="questions whose time counts (default 200)")

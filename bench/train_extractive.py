@@ -16,6 +16,7 @@ import asyncio
 import json
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
+from itertools import pairwise
 from pathlib import Path
 from typing import Any
 
@@ -28,11 +29,11 @@ from sourcebook.models.extractive import judge
 from sourcebook.models.extractive.evidence import Evidence, take_passage, take_question
 from sourcebook.models.extractive.features import (
     SentenceVectors,
+    Kind,
     TokenVectors,
     Vectors,
     describe,
     feature_names,
-    kind_of,
     split,
     tokens_of,
 )
@@ -42,7 +43,7 @@ Matrix = NDArray[np.float64]
 
 REFUSED = 0.085  # share of answerable questions that may be refused
 HITS = 5
-KINDS: tuple[type[Vectors] | None, ...] = (TokenVectors, SentenceVectors, None)
+KINDS: tuple[Kind, ...] = ("tokens", "sentences", "words")
 
 
 def main() -> None:
@@ -57,7 +58,7 @@ def main() -> None:
         return
     cases = asyncio.run(collect(options.data, options.cache))
     print(f"{len(cases)} questions asked")
-    learned = {kind_of(kind): learn([case.rows[kind_of(kind)] for case in cases], cases, kind) for kind in KINDS}
+    learned = {kind: learn([case.rows[kind] for case in cases], cases, kind) for kind in KINDS}
     options.output.write_text(json.dumps(learned) + "\n", encoding="utf-8")
 
 
@@ -68,7 +69,7 @@ def main() -> None:
 class Case:
     """A question put to some passages. rows: by kind of vectors. right: which sentences hold an answer."""
 
-    rows: dict[str, Matrix]
+    rows: dict[Kind, Matrix]
     right: NDArray[np.bool_]
     answerable: bool
 
@@ -127,7 +128,7 @@ async def ask(book: Book, item: Item, question: str, hits: Sequence[Hit], answer
     ]
     asked = take_question(question, book.analyzer)
     evidence = [take_passage(hit.passage, number, book.analyzer) for number, hit in enumerate(titled, 1)]
-    vectors: dict[str, Vectors | None] = {
+    vectors: dict[Kind, Vectors | None] = {
         "tokens": await _token_vectors(book, question, hits),
         "sentences": await _sentence_vectors(book, question, hits, evidence),
         "words": None,
@@ -165,7 +166,7 @@ async def _sentence_vectors(
 # --- learning ---------------------------------------------------------------------------------------------
 
 
-def learn(rows: Sequence[Matrix], cases: Sequence[Case], kind: type[Vectors] | None) -> dict[str, Any]:
+def learn(rows: Sequence[Matrix], cases: Sequence[Case], kind: Kind) -> dict[str, Any]:
     """Both networks and the threshold for one kind of rows."""
     names = feature_names(kind)
     useful = [number for number, case in enumerate(cases) if case.answerable and case.right.any()]
@@ -176,9 +177,11 @@ def learn(rows: Sequence[Matrix], cases: Sequence[Case], kind: type[Vectors] | N
     trust = fit(summaries, list(answerable[:, None]), hidden=(), rate=1e-2, loss=logistic)
     scores = judge.Network(trust)(np.vstack(summaries))
     threshold = float(np.quantile(scores[answerable], REFUSED))
-    first = np.mean([case.right[known(some).argmax()] for some, case in zip(rows, cases, strict=True) if case.answerable])
+    first = np.mean(
+        [case.right[known(some).argmax()] for some, case in zip(rows, cases, strict=True) if case.answerable]
+    )
     print(
-        f"{kind_of(kind)}: on what it was learned from, the first sentence holds the answer in {first:.1%},"
+        f"{kind}: on what it was learned from, the first sentence holds the answer in {first:.1%},"
         f" refused {REFUSED:.1%}, unknown without the paragraph {np.mean(scores[~answerable] < threshold):.1%}"
     )
     return {"features": list(names), "threshold": _short(threshold), "rank": rank, "trust": trust}
@@ -219,7 +222,7 @@ def fit(
     mean, scale = every.mean(0), every.std(0) + 1e-6
     standard = [np.clip((rows - mean) / scale, -5, 5) for rows in groups]
     sizes = (every.shape[1], *hidden, 1)
-    weights = [chance.normal(size=pair) * np.sqrt(2 / pair[0]) for pair in zip(sizes, sizes[1:], strict=False)]
+    weights = [chance.normal(size=pair) * np.sqrt(2 / pair[0]) for pair in pairwise(sizes)]
     parameters = [*weights, *(np.zeros(size) for size in sizes[1:])]
     moments = [(np.zeros_like(one), np.zeros_like(one)) for one in parameters]
     steps = rounds * (len(groups) // batch)
@@ -267,11 +270,12 @@ def _gradients(
         inputs.append(np.maximum(inputs[-1] @ weights + bias, 0) * kept)
     scores = (inputs[-1] @ parameters[depth - 1] + parameters[-1])[:, 0]
     back = loss(scores, wanted, starts)[:, None]
-    of_weights, of_biases = [], []
+    of_weights: list[Matrix] = []
+    of_biases: list[Matrix] = []
     for layer in range(depth - 1, -1, -1):
         of_weights.insert(0, inputs[layer].T @ back)
         of_biases.insert(0, back.sum(0))
-        back = (back @ parameters[layer].T) * (inputs[layer] > 0)
+        back = (back @ parameters[layer].T) * (inputs[layer] > 0) / (1 - dropout)
     return of_weights + of_biases
 
 

@@ -37,7 +37,8 @@ class Meter(Protocol):
 class Peer(Protocol):
     """A system under measurement, used the way its own documentation recommends."""
 
-    meter: Meter
+    @property
+    def meter(self) -> Meter: ...
 
     def open(self, home: Path) -> None:
         """Make what is kept in `home` (nothing, at first) ready to be searched and synced."""

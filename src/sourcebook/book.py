@@ -355,6 +355,11 @@ class Sourcebook:
         """What turns the bytes of a file of this name into passages: parser, chunker, their settings, its ending."""
         return f"{self._recipe}:{os.path.splitext(name)[1].lower()}"
 
+    def attempt(self, name: str) -> str:
+        """The recipe, and the limits under which it may fail: a failure is final until one of them changes."""
+        limits = asdict(self.config.parse).values()
+        return f"{self.recipe(name)}:{blake2b(repr(list(limits)).encode(), digest_size=4).hexdigest()}"
+
     def embedded_text(self, title: str | None, heading_path: Sequence[str], text: str) -> str:
         """What is embedded and indexed for a passage: its text, under the title and headings it stands under."""
         context = [part for part in (title, *heading_path) if part and part not in text]

@@ -126,9 +126,11 @@ async def compare(book: Book, record: SourceRecord, source: Source, *, retry: bo
 
 
 def _differs(book: Book, item: SourceItem, before: DocumentRecord, *, retry: bool) -> bool:
-    if not item.fingerprint or item.fingerprint != before.fingerprint or before.recipe != book.recipe(item.name):
+    if not item.fingerprint or item.fingerprint != before.fingerprint:
         return True
-    return before.state == "failed" and (before.transient or retry)
+    if before.state == "failed":
+        return before.transient or retry or before.recipe != book.attempt(item.name)
+    return before.recipe != book.recipe(item.name)
 
 
 async def withdraw(book: Book, gone: Sequence[DocumentRecord]) -> None:
@@ -199,7 +201,7 @@ async def _draft(
             access=record.access,
             fingerprint=fingerprint,
             content_hash=digest,
-            recipe=recipe,
+            recipe=book.attempt(item.name),
             error=str(error),
             transient=error.transient,
         )

@@ -135,6 +135,8 @@ def _pages(blocks: tuple[Block, ...], length: int) -> tuple[Page, ...]:
     for block in blocks:
         if block.page is not None and (not starts or block.page > starts[-1][0]):
             starts.append((block.page, block.start if starts else 0))
+    if not starts:
+        return ()
     ends = [start for _, start in starts[1:]] + [length]
     return tuple(Page(number=number, start=start, end=end) for (number, start), end in zip(starts, ends, strict=True))
 

@@ -124,6 +124,8 @@ def _recognized(data: bytes) -> ExtractionResult | None:
     """The text of scanned pages; None without text recognition, or if it fails."""
     import kreuzberg
 
+    if not _languages():
+        return None
     try:
         return kreuzberg.extract_bytes_sync(data, _TYPES["pdf"], config=_config(recognize=True))
     except Exception:
@@ -131,14 +133,14 @@ def _recognized(data: bytes) -> ExtractionResult | None:
 
 
 def _languages() -> str:
-    """Those that Tesseract has here, in its own notation."""
+    """Those that Tesseract has here, in its own notation; "" if none."""
     folders = [os.environ.get("TESSDATA_PREFIX", ""), *glob.glob("/usr/share/tesseract-ocr/*/tessdata")]
     folders += ["/usr/share/tessdata", "/usr/local/share/tessdata", "/opt/homebrew/share/tessdata"]
     for folder in filter(None, folders):
         names = sorted(Path(path).stem for path in glob.glob(f"{folder}/*.traineddata"))
         if names := [name for name in names if name not in ("osd", "equ")]:
             return "+".join(sorted(names, key=lambda name: name != "eng")[:4])
-    return "eng"
+    return ""
 
 
 def _config(*, recognize: bool = False) -> ExtractionConfig:
@@ -146,7 +148,7 @@ def _config(*, recognize: bool = False) -> ExtractionConfig:
     import kreuzberg
 
     return kreuzberg.ExtractionConfig(
-        ocr=kreuzberg.OcrConfig(backend="tesseract", language=_languages()),
+        ocr=kreuzberg.OcrConfig(backend="tesseract", language=_languages() or "eng"),
         force_ocr=recognize,
         output_format="markdown",
         include_document_structure=True,
@@ -160,7 +162,7 @@ def _config(*, recognize: bool = False) -> ExtractionConfig:
 def _write_recognized(draft: Draft, result: ExtractionResult) -> None:
     """What stands on pictures or scanned pages, line by line."""
     pages: dict[int | None, list[str]] = {}
-    page: int | None = None
+    page = 1 if len(result.pages or ()) == 1 and result.mime_type == _TYPES["pdf"] else None
     for node in result.document["nodes"] if result.document else ():
         page = node.get("page") or page
         lines = (node["content"].get("text") or "").split("\n")

@@ -5,11 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Final
+from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from sourcebook.models.extractive.evidence import KINDS, Asked, Evidence, Sentence, Tokens
+from sourcebook.models.extractive.evidence import Asked, Evidence, Sentence, Tokens, defines
+from sourcebook.models.extractive.wording import KINDS
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -34,6 +35,7 @@ class SentenceVectors:
 
 
 Vectors = TokenVectors | SentenceVectors
+Kind = Literal["tokens", "sentences", "words"]
 
 
 def describe(asked: Asked, evidence: Sequence[Evidence], vectors: Vectors | None) -> Matrix:
@@ -42,7 +44,7 @@ def describe(asked: Asked, evidence: Sequence[Evidence], vectors: Vectors | None
     The columns are `WORD_FEATURES`, then, with vectors, `TOKEN_FEATURES` or `SENTENCE_FEATURES`, then how far
     those of `_COMPARED` lie behind the best sentence, then what is asked for.
     """
-    names = feature_names(None if vectors is None else type(vectors))
+    names = feature_names(kind_of(vectors))
     weights = term_weights(asked, evidence)
     blocks = [_by_words(asked, passage, weights) for passage in evidence]
     if isinstance(vectors, TokenVectors):
@@ -62,9 +64,16 @@ def describe(asked: Asked, evidence: Sequence[Evidence], vectors: Vectors | None
     return np.hstack([rows, behind, np.tile(about, (len(rows), 1))])
 
 
-def feature_names(vectors: type[Vectors] | None) -> tuple[str, ...]:
-    """The columns of `describe` for vectors of this kind."""
-    names = WORD_FEATURES + _KINDS[vectors][1]
+def kind_of(vectors: Vectors | None) -> Kind:
+    """What kind of rows come of such vectors."""
+    if vectors is None:
+        return "words"
+    return "tokens" if isinstance(vectors, TokenVectors) else "sentences"
+
+
+def feature_names(kind: Kind) -> tuple[str, ...]:
+    """The columns of `describe` for rows of this kind."""
+    names = WORD_FEATURES + {"tokens": TOKEN_FEATURES, "sentences": SENTENCE_FEATURES, "words": ()}[kind]
     return (
         *names,
         *(f"{name}_behind" for name in _COMPARED if name in names),
@@ -74,30 +83,23 @@ def feature_names(vectors: type[Vectors] | None) -> tuple[str, ...]:
     )
 
 
-def kind_of(vectors: type[Vectors] | None) -> str:
-    """What rows with vectors of this kind are called in `judge.json`."""
-    return _KINDS[vectors][0]
-
-
 def term_weights(asked: Asked, evidence: Sequence[Evidence]) -> dict[str, float]:
     """A weight for each term of the question: what few of the passages hold says more."""
     held = [passage.context.union(*(s.terms for s in passage.sentences)) for passage in evidence]
-    return {
-        term: math.log(1 + (len(held) + 1) / (0.5 + sum(term in terms for terms in held)))
-        for term in asked.terms
-    }
+    return {term: math.log(1 + (len(held) + 1) / (0.5 + sum(term in terms for terms in held))) for term in asked.terms}
 
 
 # --- by words ---------------------------------------------------------------------------------------------
 
 WORD_FEATURES: Final = (
     "cover", "cover_weighted", "cover_before", "cover_around", "cover_context", "cover_passage",
-    "cover_passage_weighted", "names", "names_passage", "pairs", "fits", "numbers_new", "names_new",
+    "cover_passage_weighted", "names", "names_passage", "pairs", "defines", "fits", "numbers_new", "names_new",
     "terms_new", "rank", "position", "length", "leans",
 )  # fmt: skip
 """cover: share of the question's terms that the sentence has; weighted by `term_weights`; together with the
 sentence before, or those on both sides, or title and headings, or in the whole passage. names: the same of
-names and numbers. pairs: of neighbouring terms. fits: it has what the question asks for (a date, a name)."""
+names and numbers. pairs: of neighbouring terms. defines: it explains what the question names. fits: it has
+what the question asks for (a date, a name)."""
 
 
 def _by_words(asked: Asked, passage: Evidence, weights: Mapping[str, float]) -> Matrix:
@@ -114,7 +116,7 @@ def _by_words(asked: Asked, passage: Evidence, weights: Mapping[str, float]) -> 
     whole = np.maximum(own.max(0, initial=0), context)
     named_terms = {term for word in asked.words if word.names for term in word.terms}
     named = np.array([term in named_terms for term in terms], dtype=float)
-    named = named / named.sum() if named.any() else None
+    named = named / max(named.sum(), 1)
     pairs = set(zip(asked.terms, asked.terms[1:], strict=False))
     share = 1 / max(len(terms), 1)
     return np.array(
@@ -127,9 +129,10 @@ def _by_words(asked: Asked, passage: Evidence, weights: Mapping[str, float]) -> 
                 np.maximum(own[i], context) @ weight,
                 whole.sum() * share,
                 whole @ weight,
-                0.5 if named is None else own[i] @ named,
-                0.5 if named is None else whole @ named,
+                own[i] @ named if named.any() else 0.5,
+                whole @ named if named.any() else 0.5,
                 len(pairs.intersection(zip(sentence.terms, sentence.terms[1:], strict=False))) / max(len(pairs), 1),
+                defines(sentence, asked.subject),
                 *_answer_like(asked, sentence),
                 1 / passage.number,
                 1 / (1 + i),
@@ -171,9 +174,7 @@ SENTENCE_FEATURES: Final = ("near", "near_before", "near_after", "near_passage")
 cosines of each embedder lie elsewhere; of its neighbours; of the mean of the passage's sentences."""
 
 
-def _by_tokens(
-    asked: Asked, passage: Evidence, weights: Mapping[str, float], question: Tokens, text: Tokens
-) -> Matrix:
+def _by_tokens(asked: Asked, passage: Evidence, weights: Mapping[str, float], question: Tokens, text: Tokens) -> Matrix:
     asking, content, named, weight = _token_weights(asked, weights, question)
     similar = question.vectors @ text.vectors.T
     meaning = _unit(question.vectors.mean(0))
@@ -255,8 +256,3 @@ _COMPARED: Final = (
     "cover_weighted", "cover_around", "cover_passage_weighted", "pairs",
     "late", "late_plain", "late_passage", "late_asking", "cosine", "cosine_passage", "near", "near_passage",
 )  # fmt: skip
-_KINDS: Final[Mapping[type[Vectors] | None, tuple[str, tuple[str, ...]]]] = {
-    TokenVectors: ("tokens", TOKEN_FEATURES),
-    SentenceVectors: ("sentences", SENTENCE_FEATURES),
-    None: ("words", ()),
-}

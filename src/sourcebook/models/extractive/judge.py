@@ -17,7 +17,7 @@ from typing import TYPE_CHECKING, Any, Final
 
 import numpy as np
 
-from sourcebook.models.extractive.features import SENTENCE_FEATURES, Vectors, feature_names, kind_of
+from sourcebook.models.extractive.features import SENTENCE_FEATURES, Kind, feature_names
 
 if TYPE_CHECKING:
     from numpy.typing import NDArray
@@ -46,10 +46,10 @@ class Judge:
 
 
 @cache
-def learned_judge(vectors: type[Vectors] | None) -> Judge:
-    """The judge of rows that were made with vectors of this kind."""
+def learned_judge(kind: Kind) -> Judge:
+    """The judge of rows of this kind."""
     learned = json.loads(Path(__file__).with_name("judge.json").read_text(encoding="utf-8"))
-    return Judge(learned[kind_of(vectors)], feature_names(vectors))
+    return Judge(learned[kind], feature_names(kind))
 
 
 def summary(rows: Matrix, worth: Matrix, names: Sequence[str]) -> Matrix:

@@ -23,11 +23,19 @@ class TextEmbedder(Protocol):
     """What is needed of the embedder."""
 
     @property
-    def fingerprint(self) -> str: ...
+    def fingerprint(self) -> str:
+        """Changes whenever the vectors would."""
+        ...
+
     @property
-    def max_tokens(self) -> int: ...
+    def max_tokens(self) -> int:
+        """Longer texts are truncated."""
+        ...
+
     @property
-    def languages(self) -> frozenset[str]: ...
+    def languages(self) -> frozenset[str]:
+        """ISO 639-1 codes of those it knows; none if it knows all."""
+        ...
 
     async def embed(
         self, texts: Sequence[str], *, kind: Literal["passage", "query"] = "passage"
@@ -97,18 +105,16 @@ class Extractive:
 
     async def _choose(self, request: ModelRequest, asked: Asked, sheets: Sequence[Sheet]) -> list[CitedPart]:
         """The sentences of the answer, best first; none if nothing supports one."""
-        from sourcebook.models.extractive.features import describe
+        from sourcebook.models.extractive.features import describe, kind_of
         from sourcebook.models.extractive.judge import learned_judge
 
         vectors = await self._vectors(request, sheets)
         rows = describe(asked, [sheet.evidence for sheet in sheets], vectors)
-        judge = learned_judge(None if vectors is None else type(vectors))
+        judge = learned_judge(kind_of(vectors))
         worth = judge.worth(rows)
         if judge.trust(rows, worth) < judge.threshold:
             return []
-        places = [
-            (sheet.evidence.number, sentence) for sheet in sheets for sentence in sheet.evidence.sentences
-        ]
+        places = [(sheet.evidence.number, sentence) for sheet in sheets for sentence in sheet.evidence.sentences]
         order = sorted(range(len(places)), key=lambda i: -worth[i])
         order = [i for i in order if not places[i][1].heading] or order
         chosen: list[CitedPart] = []
