@@ -28,8 +28,8 @@ from sourcebook.language import FUNCTION_WORDS
 from sourcebook.models.extractive import judge
 from sourcebook.models.extractive.evidence import Evidence, take_passage, take_question
 from sourcebook.models.extractive.features import (
-    SentenceVectors,
     Kind,
+    SentenceVectors,
     TokenVectors,
     Vectors,
     describe,

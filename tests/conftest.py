@@ -1,18 +1,17 @@
 """What all tests share: no settings from outside, and a small folder of documents."""
 
 import os
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
 
 @pytest.fixture(autouse=True)
-def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+def no_settings_from_outside(monkeypatch: pytest.MonkeyPatch) -> None:
     for name in list(os.environ):
         if name.startswith("SOURCEBOOK_"):
             monkeypatch.delenv(name)
-    yield
 
 
 @pytest.fixture

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import time
 import zlib
+from functools import cache
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -86,10 +87,15 @@ def random_projection(texts: Sequence[str]) -> NDArray[np.float32]:
 
     Texts that share words are near each other, as with a real model (Johnson and Lindenstrauss, 1984).
     """
-    directions = np.random.default_rng(0).standard_normal((4096, DIMENSION), dtype=np.float32)
+    directions = _directions()
     vectors = np.empty((len(texts), DIMENSION), dtype=np.float32)
     for row, text in enumerate(texts):
         words = [zlib.crc32(word.encode()) % len(directions) for word in set(text.lower().split())] or [0]
         vectors[row] = directions[words].sum(axis=0)
     vectors /= np.linalg.norm(vectors, axis=1, keepdims=True)
     return vectors
+
+
+@cache
+def _directions() -> NDArray[np.float32]:
+    return np.random.default_rng(0).standard_normal((4096, DIMENSION), dtype=np.float32)

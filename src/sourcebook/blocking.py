@@ -10,7 +10,7 @@ import asyncio
 import os
 import threading
 from collections.abc import Coroutine, Iterable, Iterator, Sequence
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any, Self, TypeVar
 
 from sourcebook.book import Progress, Sourcebook
 from sourcebook.catalog.records import SourceRecord
@@ -73,7 +73,7 @@ class BlockingSourcebook:
             self._run(self.book.close())
             self._end()
 
-    def __enter__(self) -> BlockingSourcebook:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(

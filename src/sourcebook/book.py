@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import os
 from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import suppress
 from dataclasses import asdict, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
 from time import perf_counter
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Self
 
 from sourcebook import config as configuration
 from sourcebook.catalog import answers, reads
@@ -117,7 +118,7 @@ class Sourcebook:
         self.catalog.close()
         self._ownership.release()
 
-    async def __aenter__(self) -> Sourcebook:
+    async def __aenter__(self) -> Self:
         return self
 
     async def __aexit__(
@@ -217,10 +218,8 @@ class Sourcebook:
                     raise NotFound(f"{name!r} is neither a source nor a document", remedy="See: sourcebook status")
                 await asyncio.to_thread(self.catalog.withdraw, [found.id])
                 removed = 1
-            try:
+            with suppress(BookBusy):  # its points are dropped from answers already; the next sync deletes them
                 await retire(self)
-            except BookBusy:
-                pass  # its points are dropped from answers already; the next sync deletes them
             return removed
 
     # --- answers out ----------------------------------------------------------------------------------------
@@ -310,7 +309,7 @@ class Sourcebook:
 
     @cached_property
     def embedder(self) -> Embedder:
-        """text -> vectors."""
+        """Text -> vectors."""
         made: Embedder = find("embed", self.config.parts.embed)(
             self.config.parts.embed, threads=self.config.embed.threads or None
         )
@@ -318,14 +317,14 @@ class Sourcebook:
 
     @cached_property
     def analyzer(self) -> Analyzer:
-        """text -> terms."""
+        """Text -> terms."""
         from sourcebook.embed.terms import KeywordAnalyzer
 
         return KeywordAnalyzer()
 
     @cached_property
     def parsers(self) -> Parsers:
-        """bytes -> text."""
+        """Bytes -> text."""
         from sourcebook.parse.base import Limits
         from sourcebook.parse.parsing import Parsers
 
@@ -333,7 +332,7 @@ class Sourcebook:
 
     @cached_property
     def model(self) -> Model:
-        """evidence -> answer."""
+        """Evidence -> answer."""
         made: Model = find("model", self.config.parts.model)(
             self.config.parts.model, embedder=self.embedder, analyzer=self.analyzer
         )

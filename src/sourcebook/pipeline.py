@@ -33,7 +33,6 @@ from sourcebook.types import (
     IndexQuery,
     Metadata,
     ParsedDocument,
-    Passage,
     Question,
     SourceItem,
     SyncReport,
@@ -139,7 +138,7 @@ async def withdraw(book: Book, gone: Sequence[DocumentRecord]) -> None:
 
 
 async def parsed(book: Book, record: SourceRecord, source: Source, plan: Plan) -> AsyncIterator[list[Draft]]:
-    """parse and chunk: the work as drafts, in batches that fit the embedder; failures go to the ledger."""
+    """Parse and chunk: the work as drafts, in batches that fit the embedder; failures go to the ledger."""
     batch: list[Draft] = []
     refreshed: list[tuple[int, str]] = []
     failures: list[Failure] = []

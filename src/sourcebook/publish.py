@@ -125,7 +125,8 @@ async def retire(book: Book) -> None:
     known = book.catalog.index_identity() or ""
     if not known:
         return
-    if known.startswith(_UNSETTLED) or await asyncio.to_thread(book.catalog.retired):
+    retired = await asyncio.to_thread(book.catalog.retired)
+    if retired or known.startswith(_UNSETTLED):
         index = await book.writable(expected=_index_part(known, book))
         await _delete_retired(book, index)
         await index.settle()

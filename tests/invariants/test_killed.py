@@ -34,7 +34,9 @@ def begun(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, Path, str, fl
 
 def killed_at(moment: float, home: Path) -> bool:
     """Start a sync and kill it after so many seconds; whether it was still running then."""
-    child = subprocess.Popen(command(home, "sync"), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL)
+    child = subprocess.Popen(
+        command(home, "sync"), env=environment(), stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+    )
     try:
         child.wait(moment)
     except subprocess.TimeoutExpired:

@@ -22,7 +22,11 @@ def test_of_two_syncs_at_once_one_waits_or_is_told(tmp_path: Path) -> None:
     run(home, "add", str(folder))
     pair = [
         subprocess.Popen(
-            command(home, "sync", "--json", *more), env=environment(), stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+            command(home, "sync", "--json", *more),
+            env=environment(),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            text=True,
         )
         for more in ((), (), ("--wait", "60"))
     ]
@@ -121,7 +125,9 @@ async def test_a_slow_index_never_shows_what_was_deleted(tmp_path: Path) -> None
         await book.sync()
         index = await book.writable()
         before = await index.count(None)
-        await asyncio.to_thread(book.catalog.withdraw, [one.id for one in book.catalog.documents("default").values()][:29])
+        await asyncio.to_thread(
+            book.catalog.withdraw, [one.id for one in book.catalog.documents("default").values()][:29]
+        )
         assert await index.count(None) == before
         hits = await book.search("harbour ledger granite", top=5)
         assert {hit.passage.document for hit in hits} == {f"file://{folder}/d029.md"}

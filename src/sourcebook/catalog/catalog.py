@@ -403,7 +403,8 @@ class Catalog:
                 ).scalars()
                 candidates = list(keys)
                 for table, column in (("passage", "version_id"), ("parsed", "version_id"), ("version", "id")):
-                    connection.execute(sql(f"DELETE FROM {table} WHERE {column} IN :some", "some"), {"some": some})
+                    statement = f"DELETE FROM {table} WHERE {column} IN :some"  # noqa: S608
+                    connection.execute(sql(statement, "some"), {"some": some})
                 for unused in batches(candidates, IN_LIST):
                     connection.execute(
                         sql(

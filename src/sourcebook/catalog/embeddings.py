@@ -36,7 +36,10 @@ def known_embeddings(catalog: Catalog, fingerprint: str, keys: Sequence[str]) ->
         for some in batches(keys, IN_LIST):
             rows = connection.execute(
                 sql(
-                    "SELECT text_key, vector, terms FROM embedding WHERE fingerprint = :fingerprint AND text_key IN :some",
+                    """
+                    SELECT text_key, vector, terms FROM embedding
+                     WHERE fingerprint = :fingerprint AND text_key IN :some
+                    """,
                     "some",
                 ),
                 {"fingerprint": fingerprint, "some": list(some)},

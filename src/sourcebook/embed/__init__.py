@@ -1,1 +1,1 @@
-
+"""text -> vectors, and text -> terms."""

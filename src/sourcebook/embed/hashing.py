@@ -31,7 +31,7 @@ class Hashing:
         self.fingerprint = f"hashing-1-{dimension}"
         self._features: dict[str, list[tuple[int, float]]] = {}
 
-    async def embed(self, texts: Sequence[str], *, kind: EmbedKind = "passage") -> NDArray[np.float32]:
+    async def embed(self, texts: Sequence[str], *, kind: EmbedKind = "passage") -> NDArray[np.float32]:  # noqa: ARG002
         """Shape (n, d), rows of length one; a text without words is the zero vector with a one in front."""
         import numpy as np
 

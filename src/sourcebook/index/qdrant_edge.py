@@ -179,7 +179,7 @@ class QdrantEdge:
         if self._tenants - {scope.tenant}:
             must.append(q.FieldCondition(key="tenant", match=q.MatchValue(scope.tenant)))
         if self._restricted:
-            names = sorted(scope.principals - {_EVERYBODY}) + [_EVERYBODY]
+            names = [*sorted(scope.principals - {_EVERYBODY}), _EVERYBODY]
             must.append(q.FieldCondition(key="access", match=q.MatchAny(names)))
         if filter is not None:
             must.append(self._translated(filter))

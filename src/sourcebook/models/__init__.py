@@ -1,1 +1,1 @@
-
+"""prompt -> completion, and evidence -> answer."""

@@ -146,7 +146,7 @@ def _sentence(text: str, start: int, end: int, analyzer: WordAnalyzer) -> Senten
     lowered = body.lower()
     words = wording.WORD.findall(body)
     # The first word of a sentence is capitalised anyway; it names something if the next one is, too.
-    first = bool(words) and (_is_acronym(words[0]) or len(words) > 1 and words[1][0].isupper())
+    first = bool(words) and (_is_acronym(words[0]) or any(word[0].isupper() for word in words[1:2]))
     return Sentence(
         start=start,
         end=end,
