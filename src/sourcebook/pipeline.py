@@ -28,11 +28,14 @@ from sourcebook.retrieve.fusion import channel_weights, fuse
 from sourcebook.retrieve.merge import fold, merge
 from sourcebook.types import (
     Answer,
+    Candidate,
     Citation,
     Hit,
     IndexQuery,
     Metadata,
     ParsedDocument,
+    Passage,
+    PassageId,
     Question,
     SourceItem,
     SyncReport,
@@ -302,7 +305,7 @@ async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
     )
     candidates, passages = await _live_candidates(book, query)
     weights = channel_weights(language, book.embedder.languages, settings)
-    ranked = fuse(candidates, method=settings.fusion, weights=weights)
+    ranked = fuse(candidates, method="rrf" if settings.fusion == "rrf" else "standardised", weights=weights)
     hits = [Hit(passage=passages[name], score=score, channels=ranks) for name, score, ranks in ranked]
     if settings.fold:
         hits = fold(hits, top=top)
@@ -311,7 +314,7 @@ async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
     return hits[:top]
 
 
-async def _live_candidates(book: Book, query: IndexQuery) -> tuple[list, dict]:  # type: ignore[type-arg]
+async def _live_candidates(book: Book, query: IndexQuery) -> tuple[list[Candidate], dict[PassageId, Passage]]:
     """Candidates that are live and allowed, all in one state of the catalog.
 
     The index may hold points that are not live (staged, or retired and not yet deleted): if they crowd live

@@ -146,7 +146,7 @@ class IndexSuite:
                     point(3, terms={1: 1.0}, tenant="other"),
                 ]
             )
-            cases = (
+            cases: tuple[tuple[Scope, set[int]], ...] = (
                 (Scope(), {0}),
                 (Scope(principals=frozenset({"alice"})), {0, 1}),
                 (Scope(principals=frozenset({"hr", "bob"})), {0, 1, 2}),
