@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 from paragraphs import Book, Item, Remembering, squad
 
-from sourcebook.language import FUNCTION_WORDS
+from sourcebook.language import FUNCTION_WORDS, sentences
 from sourcebook.models.extractive import judge
 from sourcebook.models.extractive.evidence import Evidence, take_passage, take_question
 from sourcebook.models.extractive.features import (
@@ -82,6 +82,7 @@ async def collect(data: Path, cache: Path | None) -> list[Case]:
         embedder.load(cache)
     book = Book(reading.paragraphs, embedder)
     await book.index()
+    await embedder.embed([passage.text[a:b] for passage in book.passages for a, b in sentences(passage.text, "en")])
     cases = []
     others = np.random.default_rng(1)
     earlier: list[Hit] = []

@@ -33,6 +33,18 @@ _PLACE_ASKED: Final = (
     r"\bwhere\b|\b(?:what|which) (?:\w+ )?(?:country|city|state|place|town|region|location)\b"
     r"|어디|어느 (?:나라|도시|곳)"
 )
+_ASKS: Final = tuple(
+    (kind, re.compile(pattern, re.IGNORECASE))
+    for kind, pattern in (
+        ("date", _DATE_ASKED),
+        ("number", _NUMBER_ASKED),
+        ("person", r"\bwho(?:m|se)?\b|\b(?:what|which) person\b|누구|누가"),
+        ("place", _PLACE_ASKED),
+        ("reason", r"\bwhy\b|\bwhat (?:\w+ )?(?:reason|caused)|왜|이유"),
+        ("manner", r"\bhow\b|어떻게"),
+        ("thing", r"\b(?:what|which)\b|무엇|무슨|어떤|어느|뭐"),
+    )
+)
 _EXPLAINS: Final = tuple(
     re.compile(pattern)
     for pattern in (
