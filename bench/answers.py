@@ -59,7 +59,7 @@ async def measure(options: argparse.Namespace) -> int:
     if options.cache:
         embedder.save(options.cache)
     book = Book(korean.paragraphs, embedder)
-    await book.index()
+    await book.index(dense=False)
     await table_row("KorQuAD, words only", book, embedder, sample(korean.items, options.questions // 2))
     missed = [name for name, goal in GOALS.items() if (found[name] > goal) == (name == "refused")]
     print(f"goals on SQuAD: {GOALS}; missed: {', '.join(missed) or 'none'}")

@@ -111,10 +111,10 @@ class Book:
                 )
                 self.paragraph_of.append(number)
 
-    async def index(self) -> None:
-        """Embed everything, unless the embedder remembers it."""
+    async def index(self, *, dense: bool = True) -> None:
+        """Embed everything, unless the embedder remembers it; or nothing, where its vectors are not trusted."""
         texts = [passage.text for passage in self.passages]
-        self._vectors = await self.embedder.embed(texts)
+        self._vectors = await self.embedder.embed(texts) if dense else None
         self._postings: dict[int, tuple[NDArray[np.int64], NDArray[np.float32]]] = {}
         terms = self.analyzer.passage_terms(texts)
         rows = np.concatenate([np.full(len(one.indices), row) for row, one in enumerate(terms)])
@@ -132,16 +132,16 @@ class Book:
     async def search(self, question: str, *, without: Collection[int] = (), top: int = 8) -> list[Hit]:
         """Hits, best first. without: paragraphs that are not in the book for this question."""
         settings = Retrieve()
-        [vector] = await self.embedder.embed([question])
-        dense = self._vectors @ vector
-        keyword = np.zeros(len(self.passages))
+        channels = {"keyword": (keyword := np.zeros(len(self.passages)))}
+        if self._vectors is not None:
+            channels["dense"] = self._vectors @ (await self.embedder.embed([question]))[0]
         terms = self.analyzer.query_terms(question)
         for term, weight in zip(terms.indices.tolist(), terms.weights.tolist(), strict=True):
             if term in self._postings:
                 rows, weights = self._postings[term]
                 keyword[rows] += weight * weights * np.log1p((len(keyword) - len(rows) + 0.5) / (len(rows) + 0.5))
         scores: dict[int, dict[str, float]] = {}
-        for channel, values in (("dense", dense), ("keyword", keyword)):
+        for channel, values in channels.items():
             for row in np.argsort(-values)[: settings.candidates + 8].tolist():
                 if self.paragraph_of[row] not in without and (channel == "dense" or values[row] > 0):
                     scores.setdefault(row, {})[channel] = float(values[row])

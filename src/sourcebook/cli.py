@@ -95,7 +95,7 @@ def _asking(command: F) -> F:
         click.option("--tenant", default="default", show_default=True, metavar="NAME", help="Whose documents"),
         click.option(
             "--batch",
-            type=click.File("r", encoding="utf-8"),
+            type=click.File("r", encoding="utf-8", errors="surrogateescape"),
             metavar="FILE",
             help='Many questions, one {"id": ..., "text": ...} a line; - is standard input',
         ),
@@ -333,12 +333,16 @@ def _questions(question: str | None, batch: TextIO | None) -> Iterator[tuple[obj
                 continue
             try:
                 row = json.loads(line)
-                yield row["id"], str(row["text"])
+                name, text = row["id"], row["text"]
+                if not isinstance(text, str) or not text.strip():
+                    raise ValueError("no text")
+                text.encode()  # raises where there are bytes that are no UTF-8, or half characters
             except (ValueError, KeyError, TypeError) as error:
                 raise SourcebookError(
-                    f"Line {number} of {batch.name} is not a question: {line.strip()[:80]!r}",
+                    f"Line {number} of {batch.name} is not a question: {ascii(line.strip()[:80])}",
                     remedy='Each line must be {"id": ..., "text": "..."}',
                 ) from error
+            yield name, text
 
     return lines()
 

@@ -10,6 +10,7 @@ import os
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields, replace
+from math import isfinite
 from pathlib import Path
 from typing import Any, get_type_hints
 
@@ -136,6 +137,8 @@ def load(home: Path, environment: Mapping[str, str] | None = None) -> Config:
             written = tomllib.loads(path.read_text(encoding="utf-8"))
         except (tomllib.TOMLDecodeError, UnicodeDecodeError) as error:
             raise ConfigError(f"{path} is not valid TOML: {error}", remedy="Correct the file") from error
+        except OSError as error:
+            raise ConfigError(f"{path} cannot be read: {error.strerror}", remedy="Check its permissions") from error
     for name in written:
         if name not in SECTIONS:
             raise ConfigError(f"{path} has an unknown section [{name}]", remedy=f"Known: {', '.join(SECTIONS)}")
@@ -209,6 +212,8 @@ def _checked(config: Config) -> Config:
     for setting, least in _LEAST.items():
         section, name = setting.split(".")
         value = getattr(getattr(config, section), name)
+        if not isfinite(value):
+            raise ConfigError(f"{setting} is {value}, which is not a quantity", remedy="Use a number")
         if value < least:
             raise ConfigError(f"{setting} is {value}, but must be at least {least:g}", remedy="Raise it")
     if config.chunk.overlap * 2 > config.chunk.tokens:

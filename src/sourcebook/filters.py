@@ -4,13 +4,16 @@
 
 Comparisons: = != < <= > >= in, not in, exists(field), combined by and, or, not and parentheses. Values are
 'text' (a quote inside is doubled), numbers, true and false. A field is a name, or "any text" in double quotes.
-A comparison with a field that the document does not have is false; its negation is true.
+< <= > >= compare numbers, and dates as 'YYYY-MM-DD' or 'YYYY-MM-DDThh:mm:ss+hh:mm' (RFC 3339; UTC if no zone is
+named). A comparison with a field that the document does not have is false; its negation is true.
 """
 
 from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from datetime import UTC, datetime
+from math import isinf
 
 from sourcebook.errors import FilterError
 from sourcebook.types import And, Equals, Exists, Filter, In, Metadata, Not, Or, Range
@@ -27,6 +30,7 @@ _TOKEN = re.compile(
 )
 _KEYWORDS = {"and", "or", "not", "in", "exists", "true", "false"}
 _MAX_DEPTH = 50
+_DATE = re.compile(r"\d{4}-\d\d-\d\d([T ]\d\d:\d\d(:\d\d(\.\d{1,6})?(Z|[-+]\d\d:\d\d)?)?)?", re.ASCII)
 
 Value = str | int | float | bool
 
@@ -75,15 +79,28 @@ def _within(bounds: Range, value: Value) -> bool:
         (bounds.below, lambda order: order < 0),
         (bounds.at_most, lambda order: order <= 0),
     )
+    own = _instant(value) if isinstance(value, str) else value
     for bound, holds in checks:
         if bound is None:
             continue
-        if isinstance(bound, str) != isinstance(value, str):
+        limit = _instant(bound) if isinstance(bound, str) else bound
+        if own is None or limit is None or isinstance(own, datetime) != isinstance(limit, datetime):
             return False
-        order = (value > bound) - (value < bound)  # type: ignore[operator]
+        order = (own > limit) - (own < limit)  # type: ignore[operator]
         if not holds(order):
             return False
     return True
+
+
+def _instant(text: str) -> datetime | None:
+    """The moment that a date names, or None if the text is no date."""
+    if not _DATE.fullmatch(text):
+        return None
+    try:
+        moment = datetime.fromisoformat(text)
+    except ValueError:
+        return None
+    return moment if moment.tzinfo else moment.replace(tzinfo=UTC)
 
 
 class _Reader:
@@ -200,18 +217,21 @@ class _Reader:
         return tuple(values)
 
     def _bound(self) -> float | str:
-        value = self._value()
-        if isinstance(value, bool):
-            self._fail("expected a number or a date, not true or false")
-        return value
+        if self._kind == "keyword" or (self._kind == "text" and _instant(_unquoted(self._token)) is None):
+            self._fail("expected a number, or a date such as '2024-05-31'")
+        return self._value()
 
     def _value(self) -> Value:
         kind, token = self._kind, self._token
         value: Value
         if kind == "text":
-            value = token[1:-1].replace("''", "'")
+            value = _unquoted(token)
         elif kind == "number":
-            value = float(token) if any(mark in token for mark in ".eE") else int(token)
+            value = float(token)
+            if isinf(value):
+                self._fail("expected a number below 1e308")
+            if not any(mark in token for mark in ".eE"):
+                value = int(token)
         elif kind == "keyword" and token in ("true", "false"):
             value = token == "true"
         else:
@@ -219,3 +239,7 @@ class _Reader:
             raise AssertionError  # pragma: no cover
         self._next()
         return value
+
+
+def _unquoted(token: str) -> str:
+    return token[1:-1].replace("''", "'")

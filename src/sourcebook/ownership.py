@@ -8,11 +8,12 @@ from __future__ import annotations
 import json
 import os
 import sys
+from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from sourcebook.errors import BookBusy
+from sourcebook.errors import BookBusy, BookError
 
 if TYPE_CHECKING:
     from filelock import FileLock
@@ -36,7 +37,10 @@ class Ownership:
         return self._lock is not None
 
     def take(self, *, wait: float = 0.0) -> None:
-        """Take the right, waiting at most `wait` seconds. Errors: BookBusy, naming the holder."""
+        """Take the right, waiting at most `wait` seconds.
+
+        Errors: BookBusy, naming the holder; BookError if the lock file cannot be made.
+        """
         if self._lock is not None:
             return
         from filelock import FileLock, Timeout
@@ -49,8 +53,14 @@ class Ownership:
                 f"{self._thing} is in use by {self._description()}",
                 remedy="Wait for it to end, or stop it, and try again",
             ) from error
+        except OSError as error:
+            raise BookError(
+                f"The lock file {self._path} cannot be made: {error.strerror}",
+                remedy="Check that its folder can be written and that the disk is not full",
+            ) from error
         self._lock = lock
-        self._holder.write_text(json.dumps({"pid": os.getpid(), "command": _command(), "since": _now()}))
+        with suppress(OSError):  # on a full disk the right is held all the same; only the message to others suffers
+            self._holder.write_text(json.dumps({"pid": os.getpid(), "command": _command(), "since": _now()}))
 
     def release(self) -> None:
         """Give the right back."""

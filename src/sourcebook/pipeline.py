@@ -236,11 +236,9 @@ def _cut(book: Book, document: ParsedDocument) -> Reusable:
     """chunk: passages, and the key of the text that is embedded for each."""
     settings = book.config.chunk
     language = document.language or detect(document.text)
+    document = replace(document, language=language)
     chunks = tuple(
-        one if one.language else replace(one, language=detect(one.text) or language)
-        for one in chunk(
-            document, budget=settings.tokens, overlap=settings.overlap, count_tokens=book.embedder.count_tokens
-        )
+        chunk(document, budget=settings.tokens, overlap=settings.overlap, count_tokens=book.embedder.count_tokens)
     )
     return Reusable(
         text=document.text,

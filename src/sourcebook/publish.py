@@ -12,6 +12,7 @@ one before it was interrupted, and checks the index against the catalog before i
 from __future__ import annotations
 
 import asyncio
+import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
@@ -24,6 +25,7 @@ from sourcebook.catalog.embeddings import (
 )
 from sourcebook.catalog.reads import count_live
 from sourcebook.catalog.records import Draft, Staged
+from sourcebook.errors import CatalogError
 from sourcebook.types import Point
 
 if TYPE_CHECKING:
@@ -31,6 +33,8 @@ if TYPE_CHECKING:
     from sourcebook.index.base import Index
 
 _SLICE = 1024  # texts embedded, kept and upserted at a time: what an interrupted run does not do again
+_SPARE = 96_000_000  # bytes; the index writes its log and segments in files of up to 32 MB
+_BYTES_PER_PASSAGE = 8_000  # vector and terms in catalog, log and index, and the passage's text
 _UNSETTLED = "unsettled:"
 
 
@@ -60,6 +64,7 @@ def _index_part(known: str, book: Book) -> str:
 
 async def publish(book: Book, drafts: Sequence[Draft]) -> None:
     """Steps 1 to 3 for a batch of documents, which become live together."""
+    _require_space(book, drafts)
     staged = await asyncio.to_thread(book.catalog.stage, drafts)
     index = await book.writable()
     texts = {
@@ -75,6 +80,19 @@ async def publish(book: Book, drafts: Sequence[Draft]) -> None:
         wanted = [(point, key) for point, key in places if key in embeddings]
         await index.upsert([_point(one, ordinal, embeddings[key]) for (one, ordinal), key in wanted])
     await asyncio.to_thread(book.catalog.commit, staged)
+
+
+def _require_space(book: Book, drafts: Sequence[Draft]) -> None:
+    """Stop before the disk is full: the embedded index maps its files, and cannot report a page it cannot write."""
+    passages = sum(len(draft.chunks) for draft in drafts)
+    needed = _SPARE + passages * _BYTES_PER_PASSAGE + 3 * sum(len(draft.text) for draft in drafts)
+    free = shutil.disk_usage(book.home).free
+    if free < needed:
+        raise CatalogError(
+            f"The disk that holds {book.home} is full: {free // 1_000_000} MB are free, "
+            f"{needed // 1_000_000} MB are needed to go on",
+            remedy="Free some space and sync again; all that was in the book is unharmed and answers",
+        )
 
 
 def _places(staged: Staged) -> list[tuple[tuple[Staged, int], str]]:

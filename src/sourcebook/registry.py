@@ -51,10 +51,10 @@ def find(box: str, url: str) -> Callable[..., Any]:
     module, _, function = entry.path.partition(":")
     try:
         found: Callable[..., Any] = getattr(import_module(module), function)
-    except ImportError as error:
-        if entry.extra is None:
-            raise
-        raise MissingExtra.of(f"{box} = {url!r}", entry.extra) from error
+    except (ImportError, AttributeError) as error:
+        if entry.extra is not None:
+            raise MissingExtra.of(f"{box} = {url!r}", entry.extra) from error
+        raise ConfigError(f"{box} = {url!r} cannot be loaded: {error}", remedy="Install its package again") from error
     return found
 
 

@@ -145,7 +145,7 @@ async def test_a_failing_model_ends_the_call(monkeypatch: pytest.MonkeyPatch) ->
 
     failing = Failing()
     embedder = MiniLM(threads=2)
-    monkeypatch.setattr(embedder, "_loaded_session", failing)
+    monkeypatch.setattr(embedder, "_loaded_sessions", {1: failing})
     with pytest.raises(EmbedError, match="out of memory"):
         await embedder.embed([LONG] * 1000)
     assert failing.calls <= 4

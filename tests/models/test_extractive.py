@@ -125,12 +125,14 @@ async def ask(
 async def test_the_first_sentence_answers(
     question: str, answer: str, vectors: str, minilm: MiniLM, analyzer: KeywordAnalyzer
 ) -> None:
-    embedder: TextEmbedder = {
+    embedders: dict[str, TextEmbedder] = {
         "tokens": minilm,
         "sentences": WithoutTokens(minilm),
         "words": WithoutTokens(minilm, frozenset({"xx"})),
-    }[vectors]
-    pieces, _, finish = await ask(Extractive(embedder, analyzer), question, hit(HARBOUR), hit(LEAVE), hit(LIGHTHOUSE))
+    }
+    pieces, _, finish = await ask(
+        Extractive(embedders[vectors], analyzer), question, hit(HARBOUR), hit(LEAVE), hit(LIGHTHOUSE)
+    )
     assert finish.reason == "stop"
     assert answer in pieces[0]
 

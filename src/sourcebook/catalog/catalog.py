@@ -44,8 +44,12 @@ class Catalog:
     def __init__(self, url: str, home: Path) -> None:
         self.url = url
         self._engine: Engine = connect(url, home)
-        with _explained(url):
-            upgrade(self._engine)
+        try:
+            with _explained(url):
+                upgrade(self._engine)
+        except BaseException:
+            self._engine.dispose()
+            raise
 
     def close(self) -> None:
         """Close all connections."""
@@ -220,7 +224,9 @@ class Catalog:
     def stage(self, drafts: Sequence[Draft]) -> list[Staged]:
         """Step 1: write versions and passages, not live. The i'th result belongs to the i'th draft."""
         with self.writing() as connection:
-            staged = [self._new_version(connection, draft) for draft in drafts]
+            staged = _numbered(connection, drafts)
+            _write_documents(connection, staged)
+            _write_versions(connection, staged)
             connection.execute(
                 sql("INSERT INTO parsed (version_id, text, language) VALUES (:version, :text, :language)"),
                 [{"version": one.version_id, "text": one.draft.text, "language": one.draft.language} for one in staged],
@@ -236,54 +242,6 @@ class Catalog:
                     rows,
                 )
         return staged
-
-    def _new_version(self, connection: Connection, draft: Draft) -> Staged:
-        document = connection.execute(
-            sql("""
-                INSERT INTO document (tenant, uri, source_id, access, state, transient, attempts, versions,
-                                      fingerprint, recipe, seconds, updated)
-                VALUES (:tenant, :uri, :source, :access, 'pending', FALSE, 0, 1, '', '', '{}', :now)
-                ON CONFLICT (tenant, uri) DO UPDATE
-                   SET versions = document.versions + 1,
-                       source_id = excluded.source_id,
-                       access = excluded.access,
-                       state = CASE document.state WHEN 'deleted' THEN 'pending' ELSE document.state END
-                RETURNING id, versions
-            """),
-            {
-                "tenant": draft.tenant,
-                "uri": draft.uri,
-                "source": draft.source_id,
-                "access": _names(draft.access),
-                "now": _now(),
-            },
-        ).one()
-        version = connection.execute(
-            sql("""
-                INSERT INTO version (document_id, number, state, content_hash, recipe, title, metadata, created)
-                VALUES (:document, :number, 'staged', :hash, :recipe, :title, :metadata, :now)
-                RETURNING id
-            """),
-            {
-                "document": document.id,
-                "number": document.versions,
-                "hash": draft.content_hash,
-                "recipe": draft.recipe,
-                "title": draft.title,
-                "metadata": json.dumps(dict(draft.metadata), ensure_ascii=False),
-                "now": _now(),
-            },
-        ).one()
-        return Staged(
-            draft=draft,
-            document_id=document.id,
-            version_id=version.id,
-            number=document.versions,
-            passages=tuple(
-                passage_id(draft.tenant, draft.uri, document.versions, ordinal, chunk.text)
-                for ordinal, chunk in enumerate(draft.chunks)
-            ),
-        )
 
     def commit(self, staged: Sequence[Staged]) -> None:
         """Step 3: in one transaction the new versions become live and the old ones are retired."""
@@ -324,9 +282,9 @@ class Catalog:
         with self.writing() as connection:
             connection.execute(
                 sql("""
-                    INSERT INTO document (tenant, uri, source_id, access, state, error, transient, attempts, versions,
-                                          fingerprint, content_hash, recipe, seconds, updated)
-                    VALUES (:tenant, :uri, :source, :access, 'failed', :error, :transient, 1, 0,
+                    INSERT INTO document (id, tenant, uri, source_id, access, state, error, transient, attempts,
+                                          versions, fingerprint, content_hash, recipe, seconds, updated)
+                    VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM document), :tenant, :uri, :source, :access, 'failed', :error, :transient, 1, 0,
                             :fingerprint, :hash, :recipe, '{}', :now)
                     ON CONFLICT (tenant, uri) DO UPDATE
                        SET source_id = excluded.source_id, access = excluded.access, state = 'failed',
@@ -471,6 +429,88 @@ def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
     """Slices of at most `size`, in order."""
     for start in range(0, len(items), size):
         yield items[start : start + size]
+
+
+def _numbered(connection: Connection, drafts: Sequence[Draft]) -> list[Staged]:
+    """Drafts with the ids and version numbers that they get. The transaction is the only one that writes."""
+    known: dict[tuple[str, str], tuple[int, int]] = {}
+    for tenant in {draft.tenant for draft in drafts}:
+        for uris in batches([draft.uri for draft in drafts if draft.tenant == tenant], IN_LIST):
+            rows = connection.execute(
+                sql("SELECT id, uri, versions FROM document WHERE tenant = :tenant AND uri IN :uris", "uris"),
+                {"tenant": tenant, "uris": list(uris)},
+            )
+            known.update({(tenant, row.uri): (row.id, row.versions) for row in rows})
+    next_document = int(connection.execute(sql("SELECT COALESCE(MAX(id), 0) FROM document")).scalar_one()) + 1
+    next_version = int(connection.execute(sql("SELECT COALESCE(MAX(id), 0) FROM version")).scalar_one()) + 1
+    staged = []
+    for draft in drafts:
+        document, versions = known.get((draft.tenant, draft.uri), (next_document, 0))
+        next_document += document == next_document
+        ids = (
+            passage_id(draft.tenant, draft.uri, versions + 1, ordinal, chunk.text)
+            for ordinal, chunk in enumerate(draft.chunks)
+        )
+        staged.append(
+            Staged(
+                draft=draft,
+                document_id=document,
+                version_id=next_version,
+                number=versions + 1,
+                passages=tuple(ids),
+            )
+        )
+        next_version += 1
+    return staged
+
+
+def _write_documents(connection: Connection, staged: Sequence[Staged]) -> None:
+    connection.execute(
+        sql("""
+            INSERT INTO document (id, tenant, uri, source_id, access, state, transient, attempts, versions,
+                                  fingerprint, recipe, seconds, updated)
+            VALUES (:id, :tenant, :uri, :source, :access, 'pending', FALSE, 0, :number, '', '', '{}', :now)
+            ON CONFLICT (tenant, uri) DO UPDATE
+               SET versions = excluded.versions,
+                   source_id = excluded.source_id,
+                   access = excluded.access,
+                   state = CASE document.state WHEN 'deleted' THEN 'pending' ELSE document.state END
+        """),
+        [
+            {
+                "id": one.document_id,
+                "tenant": one.draft.tenant,
+                "uri": one.draft.uri,
+                "source": one.draft.source_id,
+                "access": _names(one.draft.access),
+                "number": one.number,
+                "now": _now(),
+            }
+            for one in staged
+        ],
+    )
+
+
+def _write_versions(connection: Connection, staged: Sequence[Staged]) -> None:
+    connection.execute(
+        sql("""
+            INSERT INTO version (id, document_id, number, state, content_hash, recipe, title, metadata, created)
+            VALUES (:id, :document, :number, 'staged', :hash, :recipe, :title, :metadata, :now)
+        """),
+        [
+            {
+                "id": one.version_id,
+                "document": one.document_id,
+                "number": one.number,
+                "hash": one.draft.content_hash,
+                "recipe": one.draft.recipe,
+                "title": one.draft.title,
+                "metadata": json.dumps(dict(one.draft.metadata), ensure_ascii=False),
+                "now": _now(),
+            }
+            for one in staged
+        ],
+    )
 
 
 def _passage_rows(staged: Staged) -> Iterable[Mapping[str, object]]:

@@ -14,7 +14,7 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sourcebook.errors import CatalogError, ConfigError
+from sourcebook.errors import CatalogError, ConfigError, MissingExtra
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -39,6 +39,7 @@ def connect(url: str, home: Path) -> Engine:
     Errors: ConfigError for another kind of URL.
     """
     from sqlalchemy import create_engine, event
+    from sqlalchemy.exc import ArgumentError
 
     if url.startswith("sqlite:"):
         path = home / url.removeprefix("sqlite:").removeprefix("//")
@@ -47,14 +48,23 @@ def connect(url: str, home: Path) -> Engine:
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _record: object) -> None:
             connection.isolation_level = None  # we say BEGIN ourselves
-            cursor = connection.cursor()
-            for pragma in _SQLITE_PRAGMAS:
-                cursor.execute(pragma)
-            cursor.close()
+            try:
+                for pragma in _SQLITE_PRAGMAS:
+                    connection.execute(pragma)
+            except Exception:
+                connection.close()
+                raise
 
         return engine
     if url.startswith("postgresql"):
-        return create_engine(url)
+        try:
+            return create_engine(url)
+        except ImportError as error:
+            raise MissingExtra.of("The PostgreSQL driver", "postgresql") from error
+        except (ArgumentError, ValueError) as error:
+            raise ConfigError(
+                f"Catalog URL {url!r} is not valid: {error}", remedy='Use "postgresql://user@host/database"'
+            ) from error
     raise ConfigError(
         f"Catalog URL {url!r} is not one that can be opened",
         remedy='Use "sqlite:catalog.db" or "postgresql://user@host/database"',
@@ -78,6 +88,8 @@ def upgrade(engine: Engine) -> None:
     config = Config()
     config.set_main_option("script_location", str(Path(__file__).parent / "migrations"))
     with engine.begin() as connection:
+        if connection.dialect.name == "sqlite":
+            connection.exec_driver_sql("BEGIN IMMEDIATE")  # all or nothing, and one process at a time
         config.attributes["connection"] = connection
         command.upgrade(config, HEAD)
 

@@ -140,9 +140,7 @@ def _gapless(document: ParsedDocument) -> Iterator[Block]:
 
 
 def _moved(block: Block, start: int, end: int) -> Block:
-    return Block(
-        kind=block.kind, start=start, end=end, level=block.level, page=block.page, location=block.location
-    )
+    return Block(kind=block.kind, start=start, end=end, level=block.level, page=block.page, location=block.location)
 
 
 def _one_line(text: str) -> str:

@@ -1,8 +1,9 @@
 """The default embedder: all-MiniLM-L6-v2 on onnxruntime, from the package `sourcebook-minilm`, on the CPU.
 
-Each run of the model is one thread on few texts of like length, as many runs at once as there are cores. On a
-2-core server with AVX-512 this takes a quarter less CPU than batches of 4,096 tokens spread over the cores
-(activations stay in the cache, hardly any padding, nobody waits for the slowest), and some 10 MB instead of 150.
+Passages go through it few at a time, those of like length together, one thread a run and as many runs at once
+as there are cores. On a 2-core server with AVX-512 this takes a quarter less CPU than batches of 4,096 tokens
+spread over the cores (activations stay in the cache, hardly any padding, no core waits for another), and 10 MB
+instead of 150. Where somebody waits for one text, all cores work on it: 4.2 ms a question there, not 5.8.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ class MiniLM:
         self._workers = self._new_workers()
         self._lock = threading.Lock()
         self._loaded_tokenizer: Tokenizer | None = None
-        self._loaded_session: Any = None
+        self._loaded_sessions: dict[int, Any] = {}  # by threads of one run
 
     @property
     def fingerprint(self) -> str:
@@ -64,23 +65,19 @@ class MiniLM:
         """English."""
         return LANGUAGES
 
-    async def embed(
-        self,
-        texts: Sequence[str],
-        *,
-        kind: EmbedKind = "passage",  # noqa: ARG002
-    ) -> NDArray[np.float32]:
+    async def embed(self, texts: Sequence[str], *, kind: EmbedKind = "passage") -> NDArray[np.float32]:
         """Shape (n, 384); the i'th row is the L2-normalised vector of the i'th text. Errors: EmbedError.
 
-        The model makes no difference between kinds. Of a very long text only the first 20,000 characters are
-        looked at.
+        The model makes no difference between kinds; a query is for the soonest answer, passages for the most an
+        hour. Of a very long text only the first 20,000 characters are looked at.
         """
         import numpy as np
 
         vectors = np.empty((len(texts), DIMENSION), np.float32)
         if texts:
             tokens = await self._in_worker(self._first_tokens, texts)
-            await self._run_model(tokens, "sentence_embedding", vectors.__setitem__)
+            lanes = 1 if kind == "query" else self._threads
+            await self._run_model(tokens, "sentence_embedding", vectors.__setitem__, lanes=lanes)
         return vectors
 
     async def embed_tokens(self, texts: Sequence[str]) -> list[tuple[NDArray[np.float32], NDArray[np.int64]]]:
@@ -105,7 +102,7 @@ class MiniLM:
             states = states[1 : len(vectors) + 1]
             np.divide(states, np.linalg.norm(states, axis=1, keepdims=True), out=vectors)
 
-        await self._run_model([found for _, found in stretches], "token_embeddings", keep)
+        await self._run_model([found for _, found in stretches], "token_embeddings", keep, lanes=1)
         return list(zip(results, offsets, strict=True))
 
     def count_tokens(self, texts: Sequence[str]) -> list[int]:
@@ -120,23 +117,30 @@ class MiniLM:
         workers, self._workers = self._workers, self._new_workers()
         await asyncio.to_thread(workers.shutdown)
         with self._lock:
-            self._loaded_tokenizer = self._loaded_session = None
+            self._loaded_tokenizer = None
+            self._loaded_sessions.clear()
 
-    async def _run_model(self, tokens: Sequence[NDArray[np.int32]], output: str, keep: Keep) -> None:
-        """Call keep(i, what the model gives for tokens[i], of shape (384,) or (padded length, 384)) for every i."""
+    async def _run_model(self, tokens: Sequence[NDArray[np.int32]], output: str, keep: Keep, *, lanes: int) -> None:
+        """Call keep(i, what the model gives for tokens[i], of shape (384,) or (padded length, 384)) for every i.
+
+        lanes: runs at the same time, which share the cores.
+        """
         batches = _batches([len(found) + _SPECIAL for found in tokens])
+        threads = self._threads // lanes
 
         async def lane() -> None:
             while batches:
-                await self._in_worker(self._run_batch, tokens, batches.pop(), output, keep)
+                await self._in_worker(self._run_batch, threads, tokens, batches.pop(), output, keep)
 
         # A lane queues its next batch when the last is done, so calls at the same time take turns.
         try:
-            await asyncio.gather(*(lane() for _ in range(min(self._threads, len(batches)))))
+            await asyncio.gather(*(lane() for _ in range(min(lanes, len(batches)))))
         finally:
             batches.clear()  # where one lane failed, the others end
 
-    def _run_batch(self, tokens: Sequence[NDArray[np.int32]], batch: list[int], output: str, keep: Keep) -> None:
+    def _run_batch(
+        self, threads: int, tokens: Sequence[NDArray[np.int32]], batch: list[int], output: str, keep: Keep
+    ) -> None:
         import numpy as np
 
         ids = np.zeros((len(batch), max(len(tokens[place]) for place in batch) + _SPECIAL), np.int64)
@@ -145,7 +149,7 @@ class MiniLM:
         for row, place in enumerate(batch):
             end = len(tokens[place]) + 1
             ids[row, 1:end], ids[row, end], mask[row, : end + 1] = tokens[place], _SEP, 1
-        session = self._session()
+        session = self._session(threads)
         try:
             (found,) = session.run([output], {"input_ids": ids, "attention_mask": mask})
         except Exception as error:
@@ -193,22 +197,23 @@ class MiniLM:
                     raise EmbedError(f"MiniLM's tokenizer cannot be read: {error}", remedy=_REINSTALL) from error
             return self._loaded_tokenizer
 
-    def _session(self) -> Any:
+    def _session(self, threads: int) -> Any:
         with self._lock:
-            if self._loaded_session is None:
+            if threads not in self._loaded_sessions:
                 import onnxruntime
 
                 options = onnxruntime.SessionOptions()
-                options.intra_op_num_threads = 1
+                options.intra_op_num_threads = threads
+                options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # burns a core for nothing
                 options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
                 options.log_severity_level = 3
                 try:
-                    self._loaded_session = onnxruntime.InferenceSession(
+                    self._loaded_sessions[threads] = onnxruntime.InferenceSession(
                         str(MODEL_PATH), options, providers=["CPUExecutionProvider"]
                     )
                 except Exception as error:
                     raise EmbedError(f"MiniLM cannot be loaded: {error}", remedy=_REINSTALL) from error
-            return self._loaded_session
+            return self._loaded_sessions[threads]
 
 
 def open_minilm(url: str, **_: object) -> MiniLM:

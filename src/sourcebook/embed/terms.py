@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 import unicodedata
 from collections import Counter
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from hashlib import blake2b
 from itertools import chain, pairwise
 from operator import itemgetter
@@ -25,6 +25,9 @@ if TYPE_CHECKING:
     from kiwipiepy import Kiwi
     from numpy.typing import NDArray
     from Stemmer import Stemmer
+
+_Placed = tuple[int, Iterable[str]]
+"""Where something stands in a text, and its terms."""
 
 _FALLBACK: Final = "en"  # whose rules a text is treated by that says too little to know its language
 _CACHE_SIZE: Final = 100_000  # words per language; then the cache starts anew
@@ -95,7 +98,7 @@ class KeywordAnalyzer:
         for text in normalised:
             yield self._terms(text, detect(text), morphemes)
 
-    def _terms(self, text: str, language: str | None, morphemes: dict[str, list[tuple[int, tuple[str, ...]]]]) -> list[str]:
+    def _terms(self, text: str, language: str | None, morphemes: Mapping[str, list[_Placed]]) -> list[str]:
         """The terms of a normalised text in order."""
         language = language if language in FUNCTION_WORDS or language in _STEMMED else _FALLBACK
         words = self._words.get(language)
@@ -103,13 +106,13 @@ class KeywordAnalyzer:
             words = self._words[language] = _Words(language)
         if text.isascii():
             return list(chain.from_iterable(map(words.__getitem__, _CHAIN.findall(text))))
-        found: list[tuple[int, Iterable[str]]] = [(m.start(), words[m[0]]) for m in _CHAIN.finditer(text)]
+        found: list[_Placed] = [(m.start(), words[m[0]]) for m in _CHAIN.finditer(text)]
         found += [(m.start(), _pairs(m[0])) for m in _UNSPACED.finditer(text)]
         found += morphemes.get(text, ())
         found.sort(key=itemgetter(0))
         return list(chain.from_iterable(terms for _, terms in found))
 
-    def _morphemes(self, texts: Sequence[str]) -> dict[str, list[tuple[int, tuple[str, ...]]]]:
+    def _morphemes(self, texts: Sequence[str]) -> dict[str, list[_Placed]]:
         """The meaning-bearing morphemes of those texts that have Hangul in them, with their positions."""
         korean = [text for text in texts if _HANGUL.search(text)]
         if not korean:
@@ -224,7 +227,9 @@ _STEMMED: Final = {
 }  # fmt: skip
 
 # Letters and digits of scripts with spaces; vowel signs of Indic scripts count as letters.
-_OTHER: Final = "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u318f\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003134f"
+_OTHER: Final = (
+    "\u0e00-\u0eff\u1000-\u109f\u1100-\u11ff\u1780-\u17ff\u3005-\u318f\u3400-\u9fff\uac00-\ud7a3\U00020000-\U0003134f"
+)
 _LETTER: Final = rf"(?:[^\W_{_OTHER}]|[\u0900-\u0dff\u064b-\u065f\u0300-\u036f])"
 _CHAIN: Final = re.compile(rf"{_LETTER}+(?:(?:[-._@'’/]|(?<=\d),(?=\d)){_LETTER}+)*")
 _PART: Final = re.compile(rf"{_LETTER}+")

@@ -109,9 +109,9 @@ class Flat:
         """Nothing to let go of."""
 
 
-def open_flat(_url: str, **_context: object) -> Flat:
-    """For `index = "flat"`: filled from the catalog whenever the book is opened."""
-    return Flat()
+def open_flat(_url: str, *, create: bool, **_context: object) -> Flat | None:
+    """For `index = "flat"`: there is never one to carry on with, so the book fills it from the catalog."""
+    return Flat() if create else None
 
 
 def _pair(terms: Terms) -> tuple[list[int], list[float]]:

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, TypeVar
 from uuid import UUID, uuid4
 
-from sourcebook.errors import VectorIndexError
+from sourcebook.errors import FilterError, SourcebookError, VectorIndexError
 from sourcebook.index.base import Capabilities
 from sourcebook.ownership import Ownership
 from sourcebook.types import (
@@ -192,7 +192,7 @@ class QdrantEdge:
             case Equals(field, value):
                 return q.Filter(must=[self._equals(field, value)])
             case In(field, values):
-                return q.Filter(should=[self._equals(field, value) for value in values])
+                return self._either([self._equals(field, value) for value in values])
             case Range():
                 return q.Filter(must=[self._range(filter)])
             case Exists(field):
@@ -200,9 +200,15 @@ class QdrantEdge:
             case And(filters):
                 return q.Filter(must=[self._translated(one) for one in filters])
             case Or(filters):
-                return q.Filter(should=[self._translated(one) for one in filters])
+                return self._either([self._translated(one) for one in filters])
             case Not(inner):
                 return q.Filter(must_not=[self._translated(inner)])
+
+    def _either(self, conditions: list[Any]) -> qdrant_edge.Filter:
+        """At least one holds; of none, none does (the engine takes an empty `should` for no condition)."""
+        import qdrant_edge as q
+
+        return q.Filter(should=conditions) if conditions else q.Filter(must_not=[q.Filter()])
 
     def _equals(self, field: str, value: str | float | bool) -> qdrant_edge.FieldCondition:
         import qdrant_edge as q
@@ -224,7 +230,11 @@ class QdrantEdge:
         limits: dict[str, Any] = {name: limit for name, limit in given.items() if limit is not None}
         if any(isinstance(limit, str) for limit in limits.values()):
             self._ensure_field_index(_path(bounds.field), q.PayloadSchemaType.Datetime)
-            return q.FieldCondition(key=_path(bounds.field), range=q.RangeDateTime(**limits))
+            try:
+                dates = q.RangeDateTime(**limits)
+            except (TypeError, ValueError) as error:
+                raise FilterError(f"{limits} are not dates: {error}", remedy="Write them as '2024-05-31'") from error
+            return q.FieldCondition(key=_path(bounds.field), range=dates)
         self._ensure_field_index(_path(bounds.field), q.PayloadSchemaType.Float)
         return q.FieldCondition(key=_path(bounds.field), range=q.RangeFloat(**limits))
 
@@ -253,6 +263,8 @@ class QdrantEdge:
         def explained() -> T:
             try:
                 return work()
+            except SourcebookError:
+                raise
             except Exception as error:
                 raise VectorIndexError(f"The index {self._path.name!r} failed: {error}", remedy=_REMEDY) from error
 
@@ -311,4 +323,7 @@ def _payload(point: Point) -> dict[str, Any]:
 
 
 def _path(field: str, part: str = "m") -> str:
+    """Where the engine finds a field; its paths have no way to quote a quote."""
+    if '"' in field:
+        raise FilterError(f"This index cannot filter by the field {field!r}", remedy="Use a name without quotes")
     return f'{part}."{field}"' if not field.replace("_", "").isalnum() else f"{part}.{field}"

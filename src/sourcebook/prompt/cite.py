@@ -33,7 +33,7 @@ async def cite(
                 waiting.append(piece)
             case CitedPart():
                 citation = _citation(event, request)
-                if not await verify(citation):
+                if citation is None or not await verify(citation):
                     refused = bool(waiting)
                     continue
                 for piece in waiting:
@@ -57,7 +57,10 @@ async def cite(
                 return
 
 
-def _citation(part: CitedPart, request: ModelRequest) -> Citation:
+def _citation(part: CitedPart, request: ModelRequest) -> Citation | None:
+    """The citation that a model means, or None if it points at nothing that it was given."""
+    if not 1 <= part.number <= len(request.evidence):
+        return None
     passage = request.evidence[part.number - 1].passage
     return Citation(
         document=passage.document,

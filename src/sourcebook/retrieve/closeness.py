@@ -75,10 +75,11 @@ def _occurrences(terms: Sequence[str], text: str) -> Iterator[tuple[int, int, in
         # Stems may differ from the words in their last letter: "studi" stands for "study".
         stem = term[:-1] if len(term) > 3 and term[-1] == "i" else term
         anywhere = stem >= _UNSPACED  # a word may begin anywhere: no spaces, or compounds as in Korean
+        ending = _AFTER_NUMBER if stem.isdigit() else _ENDING
         start = text.find(stem)
         while start >= 0:
             end = start + len(stem)
-            if anywhere or ((not start or not text[start - 1].isalnum()) and _ENDING.match(text, end)):
+            if anywhere or ((not start or not text[start - 1].isalnum()) and ending.match(text, end)):
                 yield start, end, number
             start = text.find(stem, end)
 
@@ -110,4 +111,5 @@ _WINDOW: Final = 120  # characters
 _GAP: Final = 12  # characters between neighbours: the end of a word, and a function word
 _MOST_TERMS: Final = 40
 _UNSPACED: Final = "\u0e00"
+_AFTER_NUMBER: Final = re.compile(r"(?!\d)")
 _ENDING: Final = re.compile(r"[^\W_]{0,6}(?![^\W_])")

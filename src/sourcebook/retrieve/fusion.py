@@ -12,18 +12,22 @@ FusionMethod = Literal["standardised", "rrf"]
 
 
 class ChannelSettings(Protocol):
-    """The settings that weights are made from: shares of trust, from 0.
-
-    dense, keyword: where the embedder knows the question's language. dense_foreign: of the dense channel, next
-    to `keyword`, where it does not.
-    """
+    """The settings that weights are made from: shares of trust, from 0."""
 
     @property
-    def dense(self) -> float: ...
+    def dense(self) -> float:
+        """Of the dense channel where the embedder knows the question's language."""
+        ...
+
     @property
-    def keyword(self) -> float: ...
+    def keyword(self) -> float:
+        """Of the keyword channel."""
+        ...
+
     @property
-    def dense_foreign(self) -> float: ...
+    def dense_foreign(self) -> float:
+        """Of the dense channel where the embedder does not know the language."""
+        ...
 
 
 def channel_weights(

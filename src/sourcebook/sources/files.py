@@ -8,7 +8,7 @@ import stat
 import time
 from collections.abc import AsyncIterator, Iterator, Sequence
 from pathlib import Path
-from urllib.parse import quote, unquote_to_bytes, urlsplit
+from urllib.parse import quote, unquote_to_bytes
 
 from sourcebook.errors import SourceError, TooLarge
 from sourcebook.sources.ignoring import IGNORE_FILES, Ignoring
@@ -17,6 +17,7 @@ from sourcebook.types import SourceItem
 _READ_ATTEMPTS = 3
 _CLOCK_STEP = 0.05  # seconds; how coarse a file system's clock may be
 _SMALL = 1_000_000  # bytes; below, reading takes less than handing the work to a thread
+_BOOK = {"sourcebook.toml", "writer.lock"}  # a folder that holds both is a book, not documents
 
 
 class Files:
@@ -26,7 +27,7 @@ class Files:
     hidden: also files and folders whose name starts with a dot. max_bytes: larger files are listed as too large.
 
     Symbolic links are followed, each folder once on any path, so that loops end. A folder that cannot be listed
-    is reported as such, and what is known below it is kept.
+    is reported as such, and what is known below it is kept. A folder that is a book itself is passed over.
     """
 
     def __init__(
@@ -59,9 +60,11 @@ class Files:
                 remedy="Bring it back and sync again; or, if it is gone for good, run: sourcebook remove "
                 + display(self.root),
             ) from error
-        if not stat.S_ISDIR(found.st_mode):
+        if stat.S_ISREG(found.st_mode):
             yield self._item(self.root, os.path.basename(self.root), found)
             return
+        if not stat.S_ISDIR(found.st_mode):
+            raise SourceError(f"{self.root} is neither a file nor a folder", remedy="Name a file or a folder")
         rules = Ignoring.at(self.root, self._include, self._exclude)
         yield from self._walk_folder(self.root, rules, frozenset({(found.st_dev, found.st_ino)}))
 
@@ -71,16 +74,19 @@ class Files:
                 entries = sorted(listing, key=lambda entry: entry.name)
         except OSError as error:
             problem = f"The folder cannot be listed: {error.strerror}"
-            yield SourceItem(uri=uri_of(folder), name=os.path.basename(folder), problem=problem, holds=True)
+            yield SourceItem(uri=uri_of(folder), name=_name(os.path.basename(folder)), problem=problem, holds=True)
             return
-        rules = rules.entering(folder, {entry.name for entry in entries if entry.name in IGNORE_FILES})
+        if folder != self.root and _BOOK <= {entry.name for entry in entries}:
+            return
+        rules = rules.entering(folder, {entry.name for entry in entries if entry.name in IGNORE_FILES and entry.is_file()})
         for entry in entries:
-            if entry.name.startswith(".") and (not self._hidden or entry.name == ".sourcebook"):
+            if entry.name == ".sourcebook" or (_hidden(entry.name) and not self._hidden):
                 continue
             try:
                 found = entry.stat()
             except OSError as error:
-                if not rules.skips(entry.path, folder=False):
+                gone = isinstance(error, FileNotFoundError) and not entry.is_symlink()
+                if not gone and not rules.skips(entry.path, folder=False):
                     yield self._unreadable(entry.path, entry.name, error)
                 continue
             if stat.S_ISDIR(found.st_mode):
@@ -98,12 +104,12 @@ class Files:
                 "Raise parse.max_bytes in sourcebook.toml to take it in"
             )
         return SourceItem(
-            uri=uri_of(path), name=name, fingerprint=_fingerprint(found), size=found.st_size, problem=problem
+            uri=uri_of(path), name=_name(name), fingerprint=_fingerprint(found), size=found.st_size, problem=problem
         )
 
     def _unreadable(self, path: str, name: str, error: OSError) -> SourceItem:
         reason = "it is a symbolic link to nothing" if os.path.islink(path) else str(error.strerror)
-        return SourceItem(uri=uri_of(path), name=name, problem=f"The file cannot be read: {reason}")
+        return SourceItem(uri=uri_of(path), name=_name(name), problem=f"The file cannot be read: {reason}")
 
     async def read(self, item: SourceItem) -> tuple[bytes, str]:
         """The bytes of a file as they were at one moment: a file that changes meanwhile is read again."""
@@ -158,13 +164,20 @@ def uri_of(path: str) -> str:
 
 
 def path_of(url: str) -> str:
-    """The path that a file URI or a plain path names. Errors: SourceError for another kind of URL."""
-    parts = urlsplit(url) if url.startswith("file:") else None
-    if parts is None:
-        return os.path.abspath(os.path.expanduser(url))
-    if parts.netloc not in ("", "localhost"):
-        raise SourceError(f"{url} names another machine", remedy="Mount the folder and add its path")
-    return os.path.abspath(os.fsdecode(unquote_to_bytes(url.removeprefix("file://").removeprefix("file:"))))
+    """The path that a file URI (RFC 8089) or a plain path names. Errors: SourceError for another machine's."""
+    if not url.startswith("file:"):
+        path = os.path.expanduser(url)
+    else:
+        path = url.removeprefix("file:")
+        if path.startswith("//"):
+            machine, slash, path = path.removeprefix("//").partition("/")
+            if machine not in ("", "localhost"):
+                raise SourceError(f"{url} names another machine", remedy="Mount the folder and add its path")
+            path = slash + path
+        path = os.fsdecode(unquote_to_bytes(os.fsencode(path)))
+    if "\0" in path:
+        raise SourceError(f"{url!r} is not the name of a file", remedy="Correct the name")
+    return os.path.abspath(path)
 
 
 def display(path: str) -> str:
@@ -172,6 +185,11 @@ def display(path: str) -> str:
     relative = os.path.relpath(path)
     shown = relative if not relative.startswith("..") else path
     return "".join(char if char.isprintable() else "\N{REPLACEMENT CHARACTER}" for char in Path(shown).as_posix())
+
+
+def _name(name: str) -> str:
+    """A file's name as text that can be stored: bytes that are not UTF-8 are replaced (its URI keeps them)."""
+    return os.fsencode(name).decode("utf-8", "replace")
 
 
 def _fingerprint(found: os.stat_result) -> str:
@@ -183,6 +201,11 @@ def _fingerprint(found: os.stat_result) -> str:
     token = _state(found)
     fresh = abs(time.time() - max(found.st_mtime, found.st_ctime)) < _CLOCK_STEP
     return f"{token}-at-{time.time_ns()}" if fresh else token
+
+
+def _hidden(name: str) -> bool:
+    """Whether people mean not to see it; a name like "..up" is odd, but not hidden."""
+    return name.startswith(".") and not name.startswith("..")
 
 
 def _state(found: os.stat_result) -> str:

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
+
+from sourcebook.errors import ConfigError
 
 if TYPE_CHECKING:
     from pathspec import GitIgnoreSpec
@@ -28,7 +31,10 @@ class Ignoring:
 
     @classmethod
     def at(cls, root: str, include: Sequence[str], exclude: Sequence[str]) -> Ignoring:
-        """The rules at the root of a source; patterns are in .gitignore's language, relative to the root."""
+        """The rules at the root of a source; patterns are in .gitignore's language, relative to the root.
+
+        Errors: ConfigError for a pattern that means nothing.
+        """
         return cls(root, _compiled(include) if include else None, _compiled(exclude) if exclude else None)
 
     def entering(self, folder: str, names: set[str]) -> Ignoring:
@@ -37,10 +43,11 @@ class Ignoring:
         for name in IGNORE_FILES:
             if name in names:
                 try:
-                    with open(os.path.join(folder, name), encoding="utf-8", errors="replace") as file:
-                        rules.append((folder, _compiled(file.read().splitlines())))
+                    with open(os.path.join(folder, name), encoding="utf-8-sig", errors="replace") as file:
+                        lines = file.read().splitlines()
                 except OSError:
                     continue
+                rules.append((folder, _compiled([line for line in lines if _valid(line)])))
         return self if len(rules) == len(self.rules) else Ignoring(self.root, self.include, self.exclude, tuple(rules))
 
     def skips(self, path: str, *, folder: bool) -> bool:
@@ -63,4 +70,19 @@ class Ignoring:
 def _compiled(patterns: Sequence[str]) -> GitIgnoreSpec:
     from pathspec import GitIgnoreSpec
 
-    return GitIgnoreSpec.from_lines(patterns)
+    try:
+        return GitIgnoreSpec.from_lines(patterns)
+    except (ValueError, re.error) as error:
+        wrong = next(pattern for pattern in patterns if not _valid(pattern))
+        raise ConfigError(f"{wrong!r} is not a pattern", remedy="Patterns are written as in .gitignore") from error
+
+
+def _valid(pattern: str) -> bool:
+    """Whether it means something; git passes over lines of ignore files that do not."""
+    from pathspec import GitIgnoreSpec
+
+    try:
+        GitIgnoreSpec.from_lines([pattern])
+    except (ValueError, re.error):
+        return False
+    return True
