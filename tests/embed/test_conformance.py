@@ -1,5 +1,6 @@
 from sourcebook.embed.base import Embedder
 from sourcebook.embed.hashing import Hashing
+from sourcebook.embed.minilm import MiniLM
 from sourcebook.testing import EmbedderSuite
 
 
@@ -8,3 +9,8 @@ class TestHashing(EmbedderSuite):
 
     def make(self) -> Embedder:
         return Hashing()
+
+
+class TestMiniLM(EmbedderSuite):
+    def make(self) -> Embedder:
+        return MiniLM()

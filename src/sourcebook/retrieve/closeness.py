@@ -21,17 +21,17 @@ Ranked = tuple[PassageId, float, dict[str, int]]
 WEIGHT: Final = 2.0
 """What full closeness is worth, in standard deviations of the fused score; chosen on training questions."""
 
-FIRST: Final = 30
+FIRST: Final = 50
 """How many of the best are looked at."""
 
 
 def rerank(
     ranked: Sequence[Ranked], words: Sequence[str], texts: Mapping[PassageId, str], *, weight: float = WEIGHT
 ) -> list[Ranked]:
-    """The fused order with the first 30 ordered anew, by score plus weight times both kinds of closeness.
+    """The fused order with the first 50 ordered anew, by score plus weight times both kinds of closeness.
 
     ranked: best first, with standardised scores. words: the question's terms in order, by the analyzer's `words`.
-    texts: at least of the first 30, as they were indexed, with the title and headings above them.
+    texts: at least of the first 50, as they were indexed, with the title and headings above them.
     """
     head = ranked[:FIRST]
     found = closeness(words, [texts[name] for name, _, _ in head])
