@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any, Self, TypeVar
 from sourcebook.book import Progress, Sourcebook
 from sourcebook.catalog.records import SourceRecord
 from sourcebook.config import Config
+from sourcebook.errors import BookError
 from sourcebook.types import Answer, Citation, Filter, Hit, LedgerEntry, Passage, Scope, SyncReport
 
 if TYPE_CHECKING:
@@ -55,6 +56,9 @@ class BlockingSourcebook:
             raise
 
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
+        if self._loop.is_closed():
+            work.close()
+            raise BookError("The book is closed", remedy="Open it again")
         future = asyncio.run_coroutine_threadsafe(work, self._loop)
         try:
             return future.result()

@@ -55,7 +55,7 @@ class Parse:
 class Chunk:
     """How documents are cut. tokens: budget of a passage, by the embedder's tokenizer; overlap: tokens repeated."""
 
-    tokens: int = 200
+    tokens: int = 256
     overlap: int = 0
 
 
@@ -71,16 +71,18 @@ class Retrieve:
     """How passages are found.
 
     fusion: "standardised" (scores of both channels are standardised and summed) or "rrf" (reciprocal ranks).
+    closeness: with "standardised", how much it counts that the question's words stand close together; 0: not.
     dense, keyword: weights of the channels for languages that the embedder knows; in other languages the dense
     channel gets `dense_foreign`. candidates: proposals taken from each channel.
     merge: join neighbouring passages into one hit. fold: show near-duplicates once.
     """
 
     fusion: str = "standardised"
-    dense: float = 0.7
-    keyword: float = 0.3
+    dense: float = 0.55
+    keyword: float = 0.45
     dense_foreign: float = 0.0
     candidates: int = 100
+    closeness: float = 2.0
     merge: bool = True
     fold: bool = True
 
@@ -203,6 +205,7 @@ _LEAST: Mapping[str, float] = {
     "retrieve.keyword": 0,
     "retrieve.dense_foreign": 0,
     "retrieve.candidates": 1,
+    "retrieve.closeness": 0,
     "answer.passages": 1,
     "answer.sentences": 1,
 }

@@ -24,6 +24,7 @@ from sourcebook.language import detect
 from sourcebook.prompt.cite import cite
 from sourcebook.prompt.compose import compose
 from sourcebook.publish import publish, ready, retire
+from sourcebook.retrieve.closeness import rerank
 from sourcebook.retrieve.fusion import channel_weights, fuse
 from sourcebook.retrieve.merge import fold, merge
 from sourcebook.types import (
@@ -305,6 +306,10 @@ async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
     weights = channel_weights(language, book.embedder.languages, settings)
     ranked = fuse(candidates, method="rrf" if settings.fusion == "rrf" else "standardised", weights=weights)
     hits = [Hit(passage=passages[name], score=score, channels=ranks) for name, score, ranks in ranked]
+    if settings.closeness and settings.fusion == "standardised":
+        words = book.analyzer.words(question.text)
+        texts = {name: book.embedded_text(one.title, one.heading_path, one.text) for name, one in passages.items()}
+        ranked = rerank(ranked, words, texts, weight=settings.closeness)
     if settings.fold:
         hits = fold(hits, top=top)
     if settings.merge:

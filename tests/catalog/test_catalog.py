@@ -301,11 +301,6 @@ def test_quotes_are_cut_by_characters_from_the_live_version(catalog: Catalog) ->
     assert reads.quote(catalog, "file:///a", 1, 0, 3, Scope()) is None
 
 
-def test_a_null_character_cuts_no_quote_short(catalog: Catalog) -> None:
-    publish(catalog, draft("a", "before\0after", content="1"))
-    assert reads.quote(catalog, "file:///a", 1, 0, 12, Scope()) == "before\0after"
-
-
 def test_reusable_is_what_was_made_from_the_same_bytes_by_the_same_recipe(catalog: Catalog) -> None:
     made = draft("a", "one", "two", content="hash", language="en", metadata={"tags": ("x",)})
     assert catalog.reusable("hash", "recipe") is None
@@ -483,7 +478,7 @@ def test_what_has_no_embedding_is_named_once(catalog: Catalog) -> None:
 
 
 def test_text_keys_tell_texts_apart() -> None:
-    texts = ["", "a", "a ", "A", "é", "é", "\ud800"]
+    texts = ["", "a", "a ", "A", "\u00e9", "e\u0301", "\ud800"]
     assert len({text_key(text) for text in texts}) == len(texts)
     assert text_key("a") == text_key("a") == "27c35e6e9373877f29e562464e46497e"
 

@@ -142,8 +142,11 @@ def test_a_file_that_is_no_database_is_told(tmp_path: Path, damage: bytes) -> No
 
 def test_damage_in_the_middle_is_told(tmp_path: Path) -> None:
     catalog = Catalog("sqlite:catalog.db", tmp_path)
-    for number in range(500):
-        catalog.add_source(f"file:///{number}" + "x" * 100)
+    rows = [(f"file:///{number}" + "x" * 100,) for number in range(500)]
+    with catalog.writing() as connection:
+        connection.exec_driver_sql(
+            "INSERT INTO source (url, tenant, access, options, added) VALUES (?, 'default', '[]', '{}', '')", rows
+        )
     catalog.close()
     path = tmp_path / "catalog.db"
     data = bytearray(path.read_bytes())

@@ -211,6 +211,14 @@ async def test_a_table_row_is_quoted_whole(minilm: MiniLM, analyzer: KeywordAnal
     assert pieces[0] == row
 
 
+async def test_a_definition_goes_before_what_mentions_the_term(minilm: MiniLM, analyzer: KeywordAnalyzer) -> None:
+    mentions = "The nature of the personal data and the context of the personal data are considered by the controller."
+    definition = "‘personal data’ means any information that relates to an identified or identifiable person."
+    for question in ("What is personal data?", "personal data definition"):
+        pieces, _, _ = await ask(Extractive(minilm, analyzer), question, hit(mentions), hit(HARBOUR), hit(definition))
+        assert pieces[0] == definition
+
+
 async def test_headings_do_not_answer_unless_there_is_nothing_else(minilm: MiniLM, analyzer: KeywordAnalyzer) -> None:
     model = Extractive(minilm, analyzer)
     text = "Height of the lighthouse\n\nIt stands 41 metres tall above the sea."
@@ -280,7 +288,7 @@ async def test_rows_have_the_columns_that_the_judge_was_made_for(minilm: MiniLM,
         assert rows.shape == (7, len(names))
         assert np.isfinite(rows).all()
         assert rows[:, names.index("cover")].argmax() in (0, 1)
-        worth = judge.learned_judge(kind_of(vectors)).worth(rows)
+        worth = judge.learned_judge(kind_of(vectors)).worth(rows, np.zeros(len(rows)))
         assert worth.argmax() == 1
     learned = json.loads(Path(judge.__file__).with_name("judge.json").read_text(encoding="utf-8"))
     with pytest.raises(ValueError, match="train_extractive"):

@@ -340,8 +340,8 @@ NAMES = [
     "~tilde.txt",
     "file:colon.txt",
     "\x1b[31mred.txt",
-    "é.txt",
-    "é.txt",
+    "\u00e9.txt",
+    "e\u0301.txt",
     os.fsdecode(b"latin-\xe9.txt"),
 ]
 

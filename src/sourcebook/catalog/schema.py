@@ -38,12 +38,12 @@ def connect(url: str, home: Path) -> Engine:
 
     Errors: ConfigError for another kind of URL.
     """
-    from sqlalchemy import create_engine, event
+    from sqlalchemy import URL, create_engine, event
     from sqlalchemy.exc import ArgumentError
 
     if url.startswith("sqlite:"):
         path = home / url.removeprefix("sqlite:").removeprefix("//")
-        engine = create_engine(f"sqlite:///{path}", connect_args={"check_same_thread": False, "timeout": 15})
+        engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"check_same_thread": False, "timeout": 15})
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _record: object) -> None:

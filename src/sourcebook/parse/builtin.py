@@ -28,7 +28,7 @@ _PARSERS = {
 }
 
 
-_FINGERPRINTS = "text-1 markdown-1 html-1 delimited-1 json-1 xml-1 mail-1 slides-1 sheets-1 rich-1"
+_FINGERPRINTS = "text-2 markdown-1 html-1 delimited-1 json-1 xml-1 mail-1 slides-1 sheets-1 rich-1"
 _LIBRARIES = ("kreuzberg", "python-calamine", "charset-normalizer")
 
 

@@ -9,10 +9,13 @@ from sourcebook.parse.encoding import decode
 from sourcebook.types import Block, ParsedDocument
 
 
+_LONGEST_TITLE = 300  # characters
+
+
 class TextParser:
     """Text in any encoding. Also takes markup nobody else knows: its marks stay in the text."""
 
-    fingerprint = "text-1"
+    fingerprint = "text-2"
 
     def accepts(self, name: str, head: bytes) -> bool:  # noqa: ARG002
         """Files named as text are told from others by the table in `formats`."""
@@ -23,7 +26,14 @@ class TextParser:
         text = storable(decode(data))
         if len(text) > limits.max_text:
             raise too_much_text(limits)
-        return document(text, paragraphs(text))
+        blocks = paragraphs(text)
+        return document(text, blocks, title=_title(text, blocks))
+
+
+def _title(text: str, blocks: list[Block]) -> str | None:
+    """A single line above an empty one and more text: what people put a title in where there is no markup."""
+    first = text[blocks[0].start : blocks[0].end]
+    return first if len(blocks) > 1 and "\n" not in first and len(first) <= _LONGEST_TITLE else None
 
 
 def paragraphs(text: str) -> list[Block]:

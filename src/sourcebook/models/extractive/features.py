@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Final, Literal
 
 import numpy as np
 
-from sourcebook.models.extractive.evidence import Asked, Evidence, Sentence, Tokens, defines
+from sourcebook.models.extractive.evidence import Asked, Evidence, Sentence, Tokens
 from sourcebook.models.extractive.wording import KINDS
 
 if TYPE_CHECKING:
@@ -93,12 +93,12 @@ def term_weights(asked: Asked, evidence: Sequence[Evidence]) -> dict[str, float]
 
 WORD_FEATURES: Final = (
     "cover", "cover_weighted", "cover_before", "cover_around", "cover_context", "cover_passage",
-    "cover_passage_weighted", "names", "names_passage", "pairs", "defines", "fits", "numbers_new", "names_new",
+    "cover_passage_weighted", "names", "names_passage", "pairs", "fits", "numbers_new", "names_new",
     "terms_new", "rank", "position", "length", "leans",
 )  # fmt: skip
 """cover: share of the question's terms that the sentence has; weighted by `term_weights`; together with the
 sentence before, or those on both sides, or title and headings, or in the whole passage. names: the same of
-names and numbers. pairs: of neighbouring terms. defines: it explains what the question names. fits: it has
+names and numbers. pairs: of neighbouring terms. fits: it has
 what the question asks for (a date, a name)."""
 
 
@@ -132,7 +132,6 @@ def _by_words(asked: Asked, passage: Evidence, weights: Mapping[str, float]) -> 
                 own[i] @ named if named.any() else 0.5,
                 whole @ named if named.any() else 0.5,
                 len(pairs.intersection(zip(sentence.terms, sentence.terms[1:], strict=False))) / max(len(pairs), 1),
-                defines(sentence, asked.subject),
                 *_answer_like(asked, sentence),
                 1 / passage.number,
                 1 / (1 + i),

@@ -36,13 +36,17 @@ class Judge:
         self._trust = Network(learned["trust"])
         self.threshold = float(learned["threshold"])
 
-    def worth(self, rows: Matrix) -> Matrix:
-        """How well each sentence answers: log odds against the other sentences, up to a constant."""
-        return self._rank(rows)
+    def worth(self, rows: Matrix, explains: Matrix) -> Matrix:
+        """How well each sentence answers: log odds against the other sentences, up to a constant.
 
-    def trust(self, rows: Matrix, worth: Matrix) -> float:
+        explains: how far each sentence explains what the question wants explained, from 0 to 1.
+        """
+        return self._rank(rows) + _EXPLAINING * explains**2
+
+    def trust(self, rows: Matrix, worth: Matrix, explains: Matrix) -> float:
         """Log odds that the rows hold an answer at all; believe it from `threshold` on."""
-        return float(self._trust(summary(rows, worth, self._names)[None])[0])
+        learned = float(self._trust(summary(rows, worth, self._names)[None])[0])
+        return learned + _EXPLAINED * float(explains[worth.argmax()] == 1)
 
 
 @cache
@@ -80,6 +84,9 @@ class Network:
         return np.asarray((values @ weights + bias)[:, 0])
 
 
+# By hand, on legal text, where most terms have a definition: 44 of the 10,570 questions of SQuAD meet one.
+_EXPLAINING: Final = 4.0
+_EXPLAINED: Final = 2.0
 _GREATEST: Final = (
     "late", "late_passage", "late_least", "late_passage_least", "late_asking", "late_names_passage", "cosine",
     "cosine_passage", "cover_weighted", "cover_passage", "cover_passage_weighted", "cover_around",

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 from sourcebook.language import detect
 from sourcebook.models.base import CitedPart, Finish, ModelEvent, ModelRequest, TextPart
-from sourcebook.models.extractive.evidence import WordAnalyzer, take_question
+from sourcebook.models.extractive.evidence import WordAnalyzer, defines, take_question
 from sourcebook.models.extractive.reading import Sheet, read
 from sourcebook.types import Usage
 
@@ -105,16 +105,19 @@ class Extractive:
 
     async def _choose(self, request: ModelRequest, asked: Asked, sheets: Sequence[Sheet]) -> list[CitedPart]:
         """The sentences of the answer, best first; none if nothing supports one."""
+        import numpy as np
+
         from sourcebook.models.extractive.features import describe, kind_of
         from sourcebook.models.extractive.judge import learned_judge
 
+        places = [(sheet.evidence.number, sentence) for sheet in sheets for sentence in sheet.evidence.sentences]
         vectors = await self._vectors(request, sheets)
         rows = describe(asked, [sheet.evidence for sheet in sheets], vectors)
         judge = learned_judge(kind_of(vectors))
-        worth = judge.worth(rows)
-        if judge.trust(rows, worth) < judge.threshold:
+        explains = np.array([defines(sentence, asked.subject) for _, sentence in places])
+        worth = judge.worth(rows, explains)
+        if judge.trust(rows, worth, explains) < judge.threshold:
             return []
-        places = [(sheet.evidence.number, sentence) for sheet in sheets for sentence in sheet.evidence.sentences]
         order = sorted(range(len(places)), key=lambda i: -worth[i])
         order = [i for i in order if not places[i][1].heading] or order
         chosen: list[CitedPart] = []

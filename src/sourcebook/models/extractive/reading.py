@@ -4,8 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Final
 
-from sourcebook.models.extractive.evidence import Asked, Evidence, WordAnalyzer, take_passage
+from sourcebook.models.extractive.evidence import Asked, Evidence, WordAnalyzer, defines, take_passage
 from sourcebook.types import Hit
 
 CountTokens = Callable[[Sequence[str]], list[int]]
@@ -30,16 +31,20 @@ def read(
     """The sheets to look at, in the order of their hits.
 
     longest: tokens of a sheet (of several sentences); budget: tokens of all, though one sheet is always read.
-    Of a hit that takes several sheets, the one that shares most terms with the question goes first; the
-    others come when all hits have had their turn.
+    Where the budget does not allow for everything, the hits after the second share what is left by then. Of a
+    hit that takes several sheets, the one that has most to do with the question goes first; the others come
+    when all hits have had their turn.
     """
     first: list[Sheet] = []
     later: list[Sheet] = []
     sizes = count([hit.passage.text for hit in hits])
+    tight = sum(sizes) > budget
     for number, (hit, size) in enumerate(zip(hits, sizes, strict=True), 1):
         evidence = take_passage(hit.passage, number, analyzer)
-        parts = _cut(hit.passage.text, evidence, size, count, longest)
-        parts.sort(key=lambda sheet: -_shared(asked, sheet.evidence))
+        left = (budget - sum(sheet.tokens for sheet in first)) // (len(hits) - number + 1)
+        most = min(longest, max(left, 1)) if tight and number > _WHOLE else longest
+        parts = _cut(hit.passage.text, evidence, size, count, most)
+        parts.sort(key=lambda sheet: _relevance(asked, sheet.evidence), reverse=True)
         first += parts[:1]
         later += parts[1:]
     chosen: list[Sheet] = []
@@ -76,5 +81,10 @@ def _cut(text: str, evidence: Evidence, size: int, count: CountTokens, longest: 
     ]
 
 
-def _shared(asked: Asked, evidence: Evidence) -> int:
-    return len(set(asked.terms) & {term for sentence in evidence.sentences for term in sentence.terms})
+def _relevance(asked: Asked, evidence: Evidence) -> tuple[float, int]:
+    explains = max(defines(sentence, asked.subject) for sentence in evidence.sentences)
+    shared = {term for sentence in evidence.sentences for term in sentence.terms}.intersection(asked.terms)
+    return explains, len(shared)
+
+
+_WHOLE: Final = 2  # hits that are read as a whole before others
