@@ -21,8 +21,8 @@ import subprocess
 import sys
 import tempfile
 import traceback
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import chdir, redirect_stdout
+from collections.abc import Callable, Iterator
+from contextlib import chdir, contextmanager, redirect_stdout
 from dataclasses import dataclass, fields
 from io import StringIO
 from pathlib import Path
@@ -36,8 +36,8 @@ from sourcebook.cli import cli
 ROOT = Path(__file__).resolve().parent.parent
 
 SAMPLE = {
-    "docs/refunds.md": "# Refund policy\n\n## Deadlines\n\nA customer may return a purchase within 30 days. The money is "
-    "paid back within 14 days.\n\n## Exceptions\n\nOpened software is not taken back.\n",
+    "docs/refunds.md": "# Refund policy\n\n## Deadlines\n\nA customer may return a purchase within 30 days.\n\n"
+    "## Exceptions\n\nOpened software is not taken back.\n",
     "docs/prices.csv": "Product,Price,Stock\nBell,12.50,30\nLamp,49.00,4\n",
     "questions.jsonl": '{"id": "q1", "text": "How long may a customer return a purchase?"}\n',
 }
@@ -149,10 +149,10 @@ def _anchors(path: Path) -> set[str]:
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
 
 
-UNWANTED = {
+UNWANTED = {  # one letter in brackets, so that no pattern finds itself
     "a folder of one machine": r"(?<![\w.])/(?:root|work|home/\w+|Users/\w+)/",
-    "a package registry": r"py" r"pi\.org|python" r"hosted|index[-_]url",
-    "how a text came about": r"(?i)co-author" r"ed-by|as an AI\b|(?:written|generated|made) (?:by|with) an? (?:AI|LLM)\b",
+    "a package registry": r"py[p]i\.org|python[h]osted|index[-_]u[r]l",
+    "how a text came about": r"(?i)co-author[e]d-by|as an [A]I\b|(?:written|generated) (?:by|with) an? [AL]{1,2}[IM]\b",
 }
 _WRITTEN = {".md", ".py", ".toml", ".lock", ".yml", ".yaml", ""}
 _PLACES = ("README.md", "CHANGELOG.md", "Makefile", "pyproject.toml", "requirements.lock", "docs", "examples", "src")
@@ -167,7 +167,7 @@ def words(root: Path) -> Iterator[str]:
                 continue
             for number, line in enumerate(path.read_text(encoding="utf-8", errors="replace").splitlines(), 1):
                 for what, pattern in UNWANTED.items():
-                    if re.search(pattern, line) and 'r"' not in line:
+                    if re.search(pattern, line):
                         yield f"{path.relative_to(root)}:{number}: names {what}: {line.strip()[:80]}"
 
 
@@ -306,7 +306,8 @@ def printed(root: Path) -> Iterator[str]:
             output, problem = _run_shell(command, folder)
             try:
                 lines = [json.loads(line) for line in output.splitlines()]
-                example = [json.loads(block.text)] if block.language == "json" else _json_lines(block.text)
+                texts = block.text.splitlines() if block.language == "jsonl" else [block.text]
+                example = [json.loads(text) for text in texts]
             except ValueError:
                 yield f"{block.page}:{block.line}: `{command}` prints no JSON: {problem or output[:200]}"
                 continue
@@ -314,14 +315,12 @@ def printed(root: Path) -> Iterator[str]:
             for one in example:
                 if _shape(one) not in shapes:
                     yield f"{block.page}:{block.line}: `{command}` prints {sorted(shapes)}, not {_shape(one)}"
-            if lines and "id" in lines[0]:
+            if "--batch" in command and [line["id"] for line in lines] != [line["id"] for line in example]:
+                yield f"{block.page}:{block.line}: `{command}` does not print the ids of the questions"
+            elif lines and "citations" in lines[0]:
                 last["answer"] = lines[0]["id"]
-            if lines and lines[0].get("hits"):
+            elif lines and lines[0].get("hits"):
                 last["passage"] = lines[0]["hits"][0]["passage"]
-
-
-def _json_lines(text: str) -> list[Any]:
-    return [json.loads(line) for line in text.splitlines()]
 
 
 def _shape(value: Any) -> str:
@@ -336,24 +335,19 @@ def _shape(value: Any) -> str:
 # --- where things run -------------------------------------------------------------------------------------
 
 
-class _workplace:  # noqa: N801
+@contextmanager
+def _workplace() -> Iterator[Path]:
     """An empty folder to be in, with no settings from outside and the quick embedder."""
-
-    def __enter__(self) -> Path:
-        self._folder = tempfile.TemporaryDirectory(ignore_cleanup_errors=True)
-        self._before = dict(os.environ)
-        self._place = Path.cwd()
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as folder, chdir(folder):
         for name in [name for name in os.environ if name.startswith("SOURCEBOOK_")]:
             del os.environ[name]
         os.environ["SOURCEBOOK_PARTS_EMBED"] = "hashing"
-        os.chdir(self._folder.name)
-        return Path(self._folder.name)
-
-    def __exit__(self, *_: object) -> None:
-        os.chdir(self._place)
-        os.environ.clear()
-        os.environ.update(self._before)
-        self._folder.cleanup()
+        try:
+            yield Path(folder)
+        finally:
+            os.environ.clear()
+            os.environ.update(before)
 
 
 def _fill(folder: Path) -> None:
@@ -364,21 +358,17 @@ def _fill(folder: Path) -> None:
 
 def _run_shell(script: str, folder: Path) -> tuple[str, str]:
     """(what it printed, what went wrong); `sourcebook` is the one that this process imports."""
-    with tempfile.TemporaryDirectory() as bin:
-        command = Path(bin) / "sourcebook"
+    with tempfile.TemporaryDirectory() as programs:
+        command = Path(programs) / "sourcebook"
         start = "import sys; sys.argv[0] = 'sourcebook'; from sourcebook.cli import main; main()"
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{start}" "$@"\n')
         command.chmod(0o755)
-        path = os.pathsep.join([bin, str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        environment: Mapping[str, str] = {
-            **os.environ,
-            "PATH": path,
-            "PYTHONPATH": os.pathsep.join(filter(None, [str(Path(config.__file__).parents[1]), *sys.path])),
-        }
-        done = subprocess.run(
+        path = os.pathsep.join([programs, str(Path(sys.executable).parent), os.environ.get("PATH", "")])
+        modules = os.pathsep.join([str(Path(config.__file__).parents[1]), *filter(None, sys.path)])
+        done = subprocess.run(  # noqa: S603
             ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607
             cwd=folder,
-            env=environment,
+            env={**os.environ, "PATH": path, "PYTHONPATH": modules},
             capture_output=True,
             text=True,
             timeout=120,

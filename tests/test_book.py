@@ -433,20 +433,10 @@ async def test_a_failing_embedder_leaves_the_old_state(
     assert counts(await book.sync()) == {"added": 1, "changed": 1}
 
 
-@pytest.mark.parametrize(
-    "index",
-    [
-        pytest.param(
-            name,
-            marks=pytest.mark.xfail(strict=True, reason="retire() takes a fresh, empty index for the one that was filled"),
-        )
-        for name in ("qdrant:index", "flat")
-    ],
-)
+@pytest.mark.usefixtures("each_index")
 async def test_a_lost_index_is_noticed_by_a_sync_that_only_deletes(
-    tmp_path: Path, docs: Path, write: Write, monkeypatch: pytest.MonkeyPatch, index: str
+    tmp_path: Path, docs: Path, write: Write
 ) -> None:
-    monkeypatch.setenv("SOURCEBOOK_PARTS_INDEX", index)
     write("a.txt", "The lighthouse was built in 1873.")
     write("b.txt", "The harbour was built in 1875.")
     async with await Sourcebook.open(tmp_path / "home") as book:

@@ -5,7 +5,7 @@ from collections.abc import AsyncIterator
 
 from sourcebook.models.base import CitedPart, Finish, ModelEvent, ModelRequest, TextPart
 
-_SENTENCE = re.compile(r"[^.!?\s][^.!?]*[.!?]?")
+_SENTENCE = re.compile(r"[^.!?\s](?:[^.!?\n]|\n(?!\n))*[.!?]?")
 
 
 class Verbatim:

@@ -143,6 +143,6 @@ class BlockingSourcebook:
         """Live documents, then their passages, in a stable order."""
         return self.book.export()
 
-    def answer_record(self, answer_id: str) -> dict[str, Any]:
+    def answer_record(self, answer_id: str, *, scope: Scope | None = None) -> dict[str, Any]:
         """An answer with all that made it."""
-        return self.book.answer_record(answer_id)
+        return self.book.answer_record(answer_id, scope=scope)

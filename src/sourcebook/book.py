@@ -290,7 +290,7 @@ class Sourcebook:
             return self.show(name, scope=scope)
         except NotFound:
             try:
-                return self.answer_record(name)
+                return self.answer_record(name, scope=scope)
             except NotFound:
                 raise NotFound(
                     f"{name!r} is neither a live document, nor a passage, nor an answer",
@@ -301,9 +301,9 @@ class Sourcebook:
         """Live documents, then their passages, in a stable order: equal states give equal rows."""
         return reads.export(self.catalog)
 
-    def answer_record(self, answer_id: str) -> dict[str, Any]:
-        """An answer with all that made it. Errors: NotFound."""
-        return answers.recorded_answer(self.catalog, answer_id)
+    def answer_record(self, answer_id: str, *, scope: Scope | None = None) -> dict[str, Any]:
+        """An answer with all that made it, for those who may see what its asker saw. Errors: NotFound."""
+        return answers.recorded_answer(self.catalog, answer_id, scope or Scope())
 
     # --- the parts, made when first needed --------------------------------------------------------------------
 

@@ -72,7 +72,7 @@ class Ownership:
         try:
             holder = json.loads(self._holder.read_text())
             return f"process {holder['pid']} ({holder['command']}, since {holder['since']})"
-        except (OSError, ValueError, KeyError):
+        except (OSError, ValueError, KeyError, TypeError):
             return "another process"
 
 

@@ -19,7 +19,7 @@ from sourcebook.catalog.embeddings import text_key
 from sourcebook.catalog.reads import count_live, live_passages
 from sourcebook.catalog.records import DocumentRecord, Draft, Failure, Reusable, SourceRecord
 from sourcebook.chunk.structure import chunk
-from sourcebook.errors import SourcebookError
+from sourcebook.errors import SourcebookError, SourceError
 from sourcebook.language import detect
 from sourcebook.prompt.cite import cite
 from sourcebook.prompt.compose import compose
@@ -121,6 +121,7 @@ async def compare(book: Book, record: SourceRecord, source: Source, *, retry: bo
             plan.failed += 1
         else:
             plan.unchanged += 1
+    narrowed += [(one.id, record.access) for one in known.values() if one.access != record.access]
     plan.gone = [one for one in known.values() if not one.uri.startswith(held)] if held else list(known.values())
     if narrowed:
         await asyncio.to_thread(book.catalog.restrict, narrowed)
@@ -206,7 +207,7 @@ async def _draft(
             content_hash=digest,
             recipe=book.attempt(item.name),
             error=str(error),
-            transient=error.transient,
+            transient=error.transient or isinstance(error, SourceError),  # it says nothing of the content
         )
     return Draft(
         uri=item.uri,

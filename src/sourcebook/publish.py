@@ -144,8 +144,10 @@ async def retire(book: Book) -> None:
     if not known:
         return
     retired = await asyncio.to_thread(book.catalog.retired)
+    if retired and not known.startswith(_UNSETTLED):
+        await ready(book, work=True)
     if retired or known.startswith(_UNSETTLED):
-        index = await book.writable(expected=_index_part(known, book))
+        index = await book.writable()
         await _delete_retired(book, index)
         await index.settle()
         await asyncio.to_thread(book.catalog.set_index_identity, f"{index.identity}:{book.embedding_fingerprint}")

@@ -9,7 +9,7 @@ from typing import Any
 
 from sourcebook.catalog.catalog import Catalog, sql
 from sourcebook.errors import NotFound
-from sourcebook.types import Answer, Question
+from sourcebook.types import Answer, Question, Scope
 
 
 def record_answer(catalog: Catalog, question: Question, answer: Answer, made_from: dict[str, Any]) -> None:
@@ -53,12 +53,18 @@ def record_answer(catalog: Catalog, question: Question, answer: Answer, made_fro
         )
 
 
-def recorded_answer(catalog: Catalog, answer_id: str) -> dict[str, Any]:
-    """The record of an answer: its question, text, citations, and all that made it. Errors: NotFound."""
+def recorded_answer(catalog: Catalog, answer_id: str, scope: Scope) -> dict[str, Any]:
+    """The record of an answer: its question, text, citations, and all that made it.
+
+    It holds texts that its asker could see, so it is for those alone who go by all the names the asker had.
+    Errors: NotFound, also where the scope does not allow it.
+    """
     with catalog.reading() as connection:
         row = connection.execute(
             sql("SELECT asked, question, record FROM answer WHERE id = :id"), {"id": answer_id}
         ).first()
-    if row is None:
+    record: dict[str, Any] = {"asked_by": {"tenant": None, "principals": []}} if row is None else json.loads(row.record)
+    asker = record["asked_by"]
+    if row is None or asker["tenant"] != scope.tenant or not scope.principals.issuperset(asker["principals"]):
         raise NotFound(f"No answer {answer_id!r}", remedy="Answers are named in the output of: sourcebook ask --json")
-    return {"id": answer_id, "asked": row.asked, "question": row.question, **json.loads(row.record)}
+    return {"id": answer_id, "asked": row.asked, "question": row.question, **record}

@@ -14,6 +14,7 @@ import re
 import threading
 from collections.abc import Callable, Iterator, Sequence, Sized
 from concurrent.futures import ThreadPoolExecutor
+from functools import partial
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
 from sourcebook_minilm import DIMENSION, FINGERPRINT, LANGUAGES, MAX_TOKENS, MODEL_PATH, TOKENIZER_PATH
@@ -146,8 +147,7 @@ class MiniLM:
 
         async def lane() -> None:
             while batches:
-                batch = batches.pop()
-                await self._in_worker(lambda: self._run_batch(tokens, batch, output, keep, threads=1))
+                await self._in_worker(partial(self._run_batch, tokens, batches.pop(), output, keep, threads=1))
 
         # A lane queues its next batch when the last is done, so calls at the same time take turns.
         try:

@@ -7,7 +7,7 @@ written, where capitals and digits tell names and numbers.
 from __future__ import annotations
 
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Final, Protocol
+from typing import TYPE_CHECKING, Protocol
 
 from sourcebook.language import sentences
 from sourcebook.models.extractive import wording
@@ -73,8 +73,8 @@ class Sentence:
     """text[start:end] of a passage. lowered: the same in lower case.
 
     numbers, names: words with digits or of number, and capitalised ones, in lower case. dated, reasons: it
-    speaks of a time, or says why. leans: it begins with a word that points back ("It", "These"). heading: it
-    looks like one, so that it is no answer unless there is nothing else.
+    speaks of a time, or says why. leans: it begins with a word that points back ("It", "These"). leads: it
+    is a question or looks like a heading, so that not it but what follows may answer.
     """
 
     start: int
@@ -86,7 +86,7 @@ class Sentence:
     dated: bool
     reasons: bool
     leans: bool
-    heading: bool
+    leads: bool
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -136,12 +136,12 @@ def take_passage(passage: Passage, number: int, analyzer: WordAnalyzer) -> Evide
     context = " \n ".join([passage.title or "", *passage.heading_path])
     return Evidence(
         number=number,
-        sentences=tuple(_sentence(text, start, end, analyzer) for start, end in spans),
+        sentences=tuple(_sentence(text, start, end, analyzer, row=row) for start, end in spans),
         context=frozenset(analyzer.words(context)),
     )
 
 
-def _sentence(text: str, start: int, end: int, analyzer: WordAnalyzer) -> Sentence:
+def _sentence(text: str, start: int, end: int, analyzer: WordAnalyzer, *, row: bool) -> Sentence:
     body = text[start:end]
     lowered = body.lower()
     words = wording.WORD.findall(body)
@@ -157,13 +157,9 @@ def _sentence(text: str, start: int, end: int, analyzer: WordAnalyzer) -> Senten
         dated=bool(wording.DATE.search(lowered)),
         reasons=bool(wording.REASON.search(lowered)),
         leans=bool(wording.LEANS.match(lowered)),
-        heading=len(body) < _HEADING and body[-1] not in _CLOSES and ": " not in body,
+        leads=not row and wording.leads(body),
     )
 
 
 def _is_acronym(word: str) -> bool:
     return len(word) > 1 and word.isupper()
-
-
-_HEADING: Final = 80  # characters; a longer line without a full stop is a sentence without a full stop
-_CLOSES: Final = frozenset(".!?…:;,\"'”’»)]」』。！？｡")

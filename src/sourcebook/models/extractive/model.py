@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import AsyncIterator, Sequence
+from functools import cache
+from hashlib import blake2b
+from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 from sourcebook.language import detect
@@ -74,7 +77,7 @@ class Extractive:
     @property
     def name(self) -> str:
         """Changes with the embedder, the analyzer, and what was learned."""
-        return f"extractive-{_VERSION}:{self._embedder.fingerprint}:{self._analyzer.fingerprint}"
+        return f"extractive-{_VERSION}.{_learned()}:{self._embedder.fingerprint}:{self._analyzer.fingerprint}"
 
     def count_tokens(self, text: str) -> int:
         """Tokens of a text by the embedder's tokenizer."""
@@ -84,10 +87,11 @@ class Extractive:
         """Each chosen sentence and where it stands, then Finish. Errors: EmbedError."""
         asked = take_question(request.question, self._analyzer)
         sheets = read(
-            request.evidence[:_PASSAGES],
+            request.evidence,
             asked,
             self._analyzer,
             self._embedder.count_tokens,
+            most=_PASSAGES,
             longest=self._embedder.max_tokens - _SPECIAL_TOKENS,
             budget=_BUDGET,
         )
@@ -116,10 +120,13 @@ class Extractive:
         judge = learned_judge(kind_of(vectors))
         explains = np.array([defines(sentence, asked.subject) for _, sentence in places])
         worth = judge.worth(rows, explains)
+        for i, (number, sentence) in enumerate(places[:-1]):
+            if sentence.leads and places[i + 1][0] == number:
+                worth[i + 1] = max(worth[i], worth[i + 1])
         if judge.trust(rows, worth, explains) < judge.threshold:
             return []
         order = sorted(range(len(places)), key=lambda i: -worth[i])
-        order = [i for i in order if not places[i][1].heading] or order
+        order = [i for i in order if not places[i][1].leads] or order
         chosen: list[CitedPart] = []
         seen: set[str] = set()
         for i in order:
@@ -155,7 +162,13 @@ class Extractive:
         return SentenceVectors(question=question, passages=split(embedded, lengths))
 
 
-_VERSION: Final = 1
+@cache
+def _learned() -> str:
+    data = Path(__file__).with_name("judge.json").read_bytes()
+    return blake2b(data, digest_size=4).hexdigest()
+
+
+_VERSION: Final = 1  # of the code, where it changes answers
 _PASSAGES: Final = 5  # hits that are read
 _BUDGET: Final = 800  # tokens that are read: embedding them takes most of the time
 _SPECIAL_TOKENS: Final = 2

@@ -26,24 +26,33 @@ class Sheet:
 
 
 def read(
-    hits: Sequence[Hit], asked: Asked, analyzer: WordAnalyzer, count: CountTokens, *, longest: int, budget: int
+    hits: Sequence[Hit],
+    asked: Asked,
+    analyzer: WordAnalyzer,
+    count: CountTokens,
+    *,
+    most: int,
+    longest: int,
+    budget: int,
 ) -> list[Sheet]:
     """The sheets to look at, in the order of their hits.
 
+    most: hits that are read, the best; but a definition that is asked for is found further down, too.
     longest: tokens of a sheet (of several sentences); budget: tokens of all, though one sheet is always read.
     Where the budget does not allow for everything, the hits after the second share what is left by then. Of a
     hit that takes several sheets, the one that has most to do with the question goes first; the others come
     when all hits have had their turn.
     """
+    found = _worth_reading([take_passage(hit.passage, n, analyzer) for n, hit in enumerate(hits, 1)], asked, most)
+    texts = [hits[evidence.number - 1].passage.text for evidence in found]
+    sizes = count(texts)
+    tight = sum(sizes) > budget
     first: list[Sheet] = []
     later: list[Sheet] = []
-    sizes = count([hit.passage.text for hit in hits])
-    tight = sum(sizes) > budget
-    for number, (hit, size) in enumerate(zip(hits, sizes, strict=True), 1):
-        evidence = take_passage(hit.passage, number, analyzer)
-        left = (budget - sum(sheet.tokens for sheet in first)) // (len(hits) - number + 1)
-        most = min(longest, max(left, 1)) if tight and number > _WHOLE else longest
-        parts = _cut(hit.passage.text, evidence, size, count, most)
+    for place, (evidence, text, size) in enumerate(zip(found, texts, sizes, strict=True)):
+        left = (budget - sum(sheet.tokens for sheet in first)) // (len(found) - place)
+        limit = min(longest, max(left, 1)) if tight and place >= _WHOLE else longest
+        parts = _cut(text, evidence, size, count, limit)
         parts.sort(key=lambda sheet: _relevance(asked, sheet.evidence), reverse=True)
         first += parts[:1]
         later += parts[1:]
@@ -53,6 +62,18 @@ def read(
             chosen.append(sheet)
             budget -= sheet.tokens
     return sorted(chosen, key=lambda sheet: (sheet.evidence.number, sheet.start))
+
+
+def _worth_reading(evidence: Sequence[Evidence], asked: Asked, most: int) -> list[Evidence]:
+    if not any(_explains(asked, one) for one in evidence[:most]):
+        further = next((one for one in evidence[most:] if _explains(asked, one)), None)
+        if further is not None:
+            return [*evidence[: most - 1], further]
+    return list(evidence[:most])
+
+
+def _explains(asked: Asked, evidence: Evidence) -> bool:
+    return any(defines(sentence, asked.subject) == 1 for sentence in evidence.sentences)
 
 
 def _cut(text: str, evidence: Evidence, size: int, count: CountTokens, longest: int) -> list[Sheet]:
@@ -81,10 +102,9 @@ def _cut(text: str, evidence: Evidence, size: int, count: CountTokens, longest: 
     ]
 
 
-def _relevance(asked: Asked, evidence: Evidence) -> tuple[float, int]:
-    explains = max(defines(sentence, asked.subject) for sentence in evidence.sentences)
+def _relevance(asked: Asked, evidence: Evidence) -> tuple[bool, int]:
     shared = {term for sentence in evidence.sentences for term in sentence.terms}.intersection(asked.terms)
-    return explains, len(shared)
+    return _explains(asked, evidence), len(shared)
 
 
 _WHOLE: Final = 2  # hits that are read as a whole before others

@@ -22,6 +22,23 @@ def subject_of(question: str) -> str:
     return ""
 
 
+def leads(sentence: str) -> bool:
+    """Whether it is a question or looks like a heading, so that not it but what follows may answer."""
+    if sentence[-1] in "?？؟":
+        return True
+    if len(sentence) > _HEADING or sentence[-1] in _CLOSES or ": " in sentence or _ITEM.match(sentence):
+        return False
+    # "Article 17 Right to erasure" is a heading; "Annual leave 26 days" is not.
+    return not any(character.isdigit() for character in _NUMBERED.sub("", sentence, count=1))
+
+
+_HEADING: Final = 80  # characters; a longer line without a full stop is a sentence without a full stop
+_CLOSES: Final = ".!…:;,\"'”’»)]」』。！｡"
+_ITEM: Final = re.compile(r"[-*•◦‣▪·–]\s|\(?[a-z0-9]{1,3}[)]\s")
+_NUMBERED: Final = re.compile(
+    r"^#*\s*(?:(?:article|chapter|section|part|annex|appendix|title|§)\s*)?\d[\d.]*\s?|^제\s?\d+\s?[조장절관]",
+    re.IGNORECASE,
+)
 _DATE_ASKED: Final = (
     r"\bwhen\b|\b(?:what|which) (?:\w+ )?(?:year|date|day|month|century|decade|time)\b|언제|몇 ?년|며칠|연도|날짜"
 )
