@@ -19,6 +19,7 @@ import tempfile
 import time
 from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import Any
 
 from sourcebook import BlockingSourcebook, open_book
 
@@ -154,7 +155,7 @@ def korquad(folder: Path) -> tuple[Texts, Texts, Mapping[str, set[str]], Mapping
     return corpus, questions, relevant, {}
 
 
-def lines(path: Path) -> list[dict[str, object] | dict]:  # type: ignore[type-arg]
+def lines(path: Path) -> list[dict[str, Any]]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 

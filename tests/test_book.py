@@ -141,7 +141,14 @@ async def test_changes_are_told_apart(book: Sourcebook, docs: Path, write: Write
     assert report.embedded == 2
     assert report.passages == 6
     assert parsed == {"edit.txt": 1, "new.txt": 1}
-    assert await documents(book, "document called") == ["copied.txt", "copy.txt", "edit.txt", "moved.txt", "new.txt", "same.txt"]
+    assert await documents(book, "document called") == [
+        "copied.txt",
+        "copy.txt",
+        "edit.txt",
+        "moved.txt",
+        "new.txt",
+        "same.txt",
+    ]
     texts = " ".join(hit.passage.text for hit in await book.search("edit.txt document"))
     assert "about edit" not in texts
     assert "rewritten" in texts
@@ -185,7 +192,9 @@ async def test_text_that_two_documents_share_is_embedded_once(book: Sourcebook, 
     assert named == {f"file://{docs}/{number}.txt" for number in range(3)}
 
 
-async def test_changed_settings_make_documents_anew(tmp_path: Path, docs: Path, write: Write, monkeypatch: pytest.MonkeyPatch) -> None:
+async def test_changed_settings_make_documents_anew(
+    tmp_path: Path, docs: Path, write: Write, monkeypatch: pytest.MonkeyPatch
+) -> None:
     write("a.txt", " ".join(f"Sentence number {number} stands here." for number in range(40)))
     async with await Sourcebook.open(tmp_path / "home") as book:
         await book.add(docs)
@@ -380,7 +389,6 @@ async def test_transient_failures_are_tried_again(
     assert counts(await book.sync()) == {"added": 1}
 
 
-@pytest.mark.xfail(strict=True, reason="a file that could not be read counts as failed for good, although it says nothing of its content")
 async def test_a_file_that_could_not_be_read_is_tried_again(
     book: Sourcebook, docs: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -434,9 +442,7 @@ async def test_a_failing_embedder_leaves_the_old_state(
 
 
 @pytest.mark.usefixtures("each_index")
-async def test_a_lost_index_is_noticed_by_a_sync_that_only_deletes(
-    tmp_path: Path, docs: Path, write: Write
-) -> None:
+async def test_a_lost_index_is_noticed_by_a_sync_that_only_deletes(tmp_path: Path, docs: Path, write: Write) -> None:
     write("a.txt", "The lighthouse was built in 1873.")
     write("b.txt", "The harbour was built in 1875.")
     async with await Sourcebook.open(tmp_path / "home") as book:
@@ -505,7 +511,12 @@ async def test_narrowing_and_widening_access(tmp_path: Path, docs: Path, write: 
         await book.add(docs)
         await book.sync()
         assert await documents(book, "lighthouse", BOB) == ["a.txt"]
-        for access, allowed in ((["alice"], [ALICE]), (["bob"], [BOB]), (["alice", "bob"], [ALICE, BOB]), ([], [ALICE, BOB])):
+        for access, allowed in (
+            (["alice"], [ALICE]),
+            (["bob"], [BOB]),
+            (["alice", "bob"], [ALICE, BOB]),
+            ([], [ALICE, BOB]),
+        ):
             await book.add(docs, access=access)
             report = await book.sync()
             assert report.embedded == 0
@@ -526,7 +537,6 @@ async def test_narrowed_access_holds_although_the_file_cannot_be_read_any_more(
     assert await documents(book, "lighthouse", ALICE) == ["a.txt"]
 
 
-@pytest.mark.xfail(strict=True, reason="compare() narrows the access of listed documents alone, not of those below a held folder")
 async def test_narrowed_access_holds_below_a_folder_that_cannot_be_listed(
     book: Sourcebook, docs: Path, write: Write, monkeypatch: pytest.MonkeyPatch
 ) -> None:
@@ -565,15 +575,17 @@ async def test_tenants_do_not_see_each_other(tmp_path: Path, docs: Path, write: 
         assert await book.remove(str(docs / "extra"), tenant="other") == 1
 
 
-@pytest.mark.xfail(strict=True, reason="find() and answer_record() give anybody the text that an answer was made from")
 async def test_the_record_of_an_answer_is_not_for_others(book: Sourcebook, docs: Path, write: Write) -> None:
     write("a.txt", "The lighthouse keeper earns 900 crowns.")
     await book.add(docs, access=["alice"])
     await book.sync()
     answer = await book.ask("What does the lighthouse keeper earn?", scope=ALICE)
     assert answer.known
-    with pytest.raises(NotFound):
-        book.find(answer.id, scope=BOB)
+    for scope in (BOB, None, Scope(tenant="other", principals=frozenset({"alice"}))):
+        for look in (book.find, book.answer_record):
+            with pytest.raises(NotFound):
+                look(answer.id, scope=scope)
+    assert "900" in str(book.find(answer.id, scope=ALICE))
 
 
 @pytest.mark.usefixtures("each_index")
@@ -604,9 +616,12 @@ async def test_filters_over_metadata(tmp_path: Path, docs: Path, write: Write) -
 
 
 async def test_citations_are_the_parsed_text_at_their_offsets(book: Sourcebook, docs: Path, write: Write) -> None:
-    paragraphs = [f"Paragraph {number} tells of \N{LATIN SMALL LETTER E WITH ACUTE}lan\N{SMILING FACE WITH OPEN MOUTH}. The lighthouse number {number} was built in {1800 + number}." for number in range(60)]
+    paragraphs = [
+        f"Paragraph {number} tells of \N{LATIN SMALL LETTER E WITH ACUTE}lan\N{SMILING FACE WITH OPEN MOUTH}. The lighthouse number {number} was built in {1800 + number}."
+        for number in range(60)
+    ]
     write("a.md", "# Title\r\n\r\n" + "\n\n".join(paragraphs))
-    write("b.txt", "등대는 1873년에 세워졌다. The lighthouse stands still.")
+    write("b.txt", "灯台は1873年に建てられた。 The lighthouse stands still.")
     await book.add(docs)
     await book.sync()
     answer = await book.ask("When was lighthouse number 42 built?")
@@ -642,7 +657,7 @@ async def test_an_answer_is_recorded_with_what_made_it(book: Sourcebook, docs: P
     await book.add(docs)
     await book.sync()
     answer = await book.ask("When was the lighthouse built?", scope=ALICE, where="type = 'txt'")
-    record = book.answer_record(answer.id)
+    record = book.answer_record(answer.id, scope=ALICE)
     assert record["question"] == "When was the lighthouse built?"
     assert record["answer"] == answer.text
     assert record["prompt"] == VERSION
@@ -660,7 +675,7 @@ async def test_an_answer_is_recorded_with_what_made_it(book: Sourcebook, docs: P
     unknown = await book.ask("Who discovered penicillin?")
     assert book.answer_record(unknown.id)["known"] is False
     await book.remove(str(docs))
-    assert book.answer_record(answer.id) == record
+    assert book.answer_record(answer.id, scope=ALICE) == record
     assert book.find(answer.id, scope=ALICE) == record
     with pytest.raises(NotFound):
         book.answer_record("nothing")
@@ -687,7 +702,7 @@ async def test_an_empty_question_is_an_error(book: Sourcebook, question: str) ->
         await book.search(question)
 
 
-@pytest.mark.parametrize("question", ["?!", "\N{SMILING FACE WITH OPEN MOUTH}", "x" * 100_000, "null\0byte", "등대"])
+@pytest.mark.parametrize("question", ["?!", "\N{SMILING FACE WITH OPEN MOUTH}", "x" * 100_000, "null\0byte", "灯台"])
 async def test_odd_questions_are_answered(book: Sourcebook, docs: Path, write: Write, question: str) -> None:
     write("a.txt", "The lighthouse was built in 1873.")
     await book.add(docs)
@@ -782,7 +797,7 @@ def test_the_same_without_async(tmp_path: Path, docs: Path, write: Write) -> Non
         answer = book.ask("When was the lighthouse built?")
         assert "1873" in answer.text
         assert isinstance(list(book.stream("When was the lighthouse built?"))[-1], Answer)
-        assert next(book.stream("When was the lighthouse built?")) == "The lighthouse was built in 1873. "
+        assert next(book.stream("When was the lighthouse built?")) == "The lighthouse was built in 1873."
         assert book.show(str(docs / "a.txt"))[0] == "The lighthouse was built in 1873."
         assert [row["kind"] for row in book.export()] == ["document", "passage"]
         assert book.answer_record(answer.id)["answer"] == answer.text
@@ -803,7 +818,9 @@ async def test_the_blocking_facade_works_inside_a_running_loop_and_from_threads(
     with open_book(tmp_path / "home") as book:
         book.add(docs)
         book.sync()
-        answers = await asyncio.gather(*(asyncio.to_thread(book.ask, "When was the lighthouse built?") for _ in range(5)))
+        answers = await asyncio.gather(
+            *(asyncio.to_thread(book.ask, "When was the lighthouse built?") for _ in range(5))
+        )
         assert len({answer.id for answer in answers}) == 5
         assert {answer.text for answer in answers} == {"The lighthouse was built in 1873."}
 

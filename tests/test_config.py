@@ -51,7 +51,8 @@ def test_the_process_environment_is_what_counts_by_default(home: Path, monkeypat
 
 
 @pytest.mark.parametrize(
-    ("text", "value"), [("1", True), ("TRUE", True), ("yes", True), ("on", True), ("0", False), ("No", False), ("off", False)]
+    ("text", "value"),
+    [("1", True), ("TRUE", True), ("yes", True), ("on", True), ("0", False), ("No", False), ("off", False)],
 )
 def test_truth_values_in_the_environment(home: Path, text: str, value: bool) -> None:
     assert load(home, {"SOURCEBOOK_SOURCES_HIDDEN": text}).sources.hidden is value

@@ -33,7 +33,7 @@ A, B, C = Equals("a", 1), Equals("b", 2), Equals("c", 3)
         ("tags in ('law', 2, true)", In("tags", ("law", 2, True))),
         ("tags not in ('law')", Not(In("tags", ("law",)))),
         ("exists(draft)", Exists("draft")),
-        ("EXISTS ( \"a b\" )", Exists("a b")),
+        ('EXISTS ( "a b" )', Exists("a b")),
         ("not exists(draft)", Not(Exists("draft"))),
         ("not not a = 1", Not(Not(A))),
     ],

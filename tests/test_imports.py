@@ -33,7 +33,12 @@ _LOADED = "import json, sys; print(json.dumps(sorted({name.partition('.')[0] for
 def loaded_after(script: str, folder: Path) -> set[str]:
     """The top-level modules that are loaded once the script has run in an empty folder."""
     done = subprocess.run(
-        [sys.executable, "-c", f"{script}\n{_LOADED}"], cwd=folder, capture_output=True, text=True, check=True, timeout=60
+        [sys.executable, "-c", f"{script}\n{_LOADED}"],
+        cwd=folder,
+        capture_output=True,
+        text=True,
+        check=True,
+        timeout=60,
     )
     return set(json.loads(done.stdout.splitlines()[-1]))
 
@@ -82,7 +87,17 @@ for name in {wanted!r}:
     importlib.import_module(name)
 assert threading.active_count() == 1
 """
-    heavy = {"alembic", "kiwipiepy", "kreuzberg", "numpy", "onnxruntime", "qdrant_edge", "rich", "sqlalchemy", "tokenizers"}
+    heavy = {
+        "alembic",
+        "kiwipiepy",
+        "kreuzberg",
+        "numpy",
+        "onnxruntime",
+        "qdrant_edge",
+        "rich",
+        "sqlalchemy",
+        "tokenizers",
+    }
     assert not loaded_after(script, tmp_path) & heavy
     assert list(tmp_path.iterdir()) == []
 
@@ -109,7 +124,12 @@ def test_importing_takes_a_tenth_of_a_second(tmp_path: Path) -> None:
     times = [
         float(
             subprocess.run(
-                [sys.executable, "-c", script], cwd=tmp_path, env=environment, capture_output=True, text=True, check=True
+                [sys.executable, "-c", script],
+                cwd=tmp_path,
+                env=environment,
+                capture_output=True,
+                text=True,
+                check=True,
             ).stdout
         )
         for _ in range(3)

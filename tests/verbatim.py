@@ -19,11 +19,12 @@ class Verbatim:
         seen: set[str] = set()
         for number, hit in enumerate(request.evidence, 1):
             for sentence in _SENTENCE.finditer(hit.passage.text):
-                if len(seen) < request.max_sentences and wanted & _words(sentence.group()):
-                    if hit.passage.document not in seen:
-                        seen.add(hit.passage.document)
-                        yield TextPart(text=sentence.group() + " ")
-                        yield CitedPart(number=number, start=sentence.start(), end=sentence.end())
+                if len(seen) == request.max_sentences or hit.passage.document in seen:
+                    break
+                if wanted & _words(sentence.group()):
+                    yield TextPart(text=(" " if seen else "") + sentence.group())
+                    seen.add(hit.passage.document)
+                    yield CitedPart(number=number, start=sentence.start(), end=sentence.end())
         yield Finish(reason="stop" if seen else "unknown")
 
     def count_tokens(self, text: str) -> int:

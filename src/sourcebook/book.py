@@ -282,7 +282,7 @@ class Sourcebook:
     def find(self, name: str, *, scope: Scope | None = None) -> tuple[str, list[Passage]] | dict[str, Any]:
         """What a name names: a document's text and passages, one passage, or an answer's record. Errors: NotFound."""
         scope = scope or Scope()
-        passages, _ = reads.live_passages(self.catalog, [PassageId(name)], scope)
+        passages = reads.live_passages(self.catalog, [PassageId(name)], scope)
         if passages:
             (passage,) = passages.values()
             return passage.text, [passage]

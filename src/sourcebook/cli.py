@@ -52,7 +52,7 @@ def cli(context: click.Context, home: str | None) -> None:
 def main() -> None:
     """The `sourcebook` command."""
     try:
-        status = cli.main(standalone_mode=False)
+        status = cli.main(prog_name="sourcebook", standalone_mode=False)
     except click.exceptions.Abort:
         click.echo("Interrupted. What was finished is kept; run the same command again to go on.", err=True)
         sys.exit(INTERRUPTED)
@@ -62,9 +62,6 @@ def main() -> None:
     except SourcebookError as error:
         _complain(error)
         sys.exit(BUSY if isinstance(error, BookBusy) else MISSING if isinstance(error, NoBook | NotFound) else FAILED)
-    except BrokenPipeError:  # the reader of a pipe went away, as `head` does
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(0)
     sys.exit(status if isinstance(status, int) else 0)
 
 
@@ -124,6 +121,8 @@ def _run(work: Coroutine[Any, Any, None]) -> None:
         asyncio.run(work)
     except KeyboardInterrupt:
         raise click.exceptions.Abort from None
+    except BrokenPipeError:  # the reader of a pipe went away, as `head` does
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
 
 
 def _scope(tenant: str, names: tuple[str, ...]) -> Scope:

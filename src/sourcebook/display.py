@@ -62,7 +62,7 @@ def answer_json(answer: Answer) -> dict[str, Any]:
             }
             for one in answer.citations
         ],
-        "id": answer.id,
+        "answer_id": answer.id,
         "model": answer.model,
     }
 

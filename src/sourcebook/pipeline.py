@@ -16,7 +16,7 @@ from time import perf_counter
 from typing import TYPE_CHECKING
 
 from sourcebook.catalog.embeddings import text_key
-from sourcebook.catalog.reads import count_live, live_passages
+from sourcebook.catalog.reads import count_live, live_ids, live_passages
 from sourcebook.catalog.records import DocumentRecord, Draft, Failure, Reusable, SourceRecord
 from sourcebook.chunk.structure import chunk
 from sourcebook.errors import SourcebookError, SourceError
@@ -24,8 +24,8 @@ from sourcebook.language import detect
 from sourcebook.prompt.cite import cite
 from sourcebook.prompt.compose import compose
 from sourcebook.publish import publish, ready, retire
-from sourcebook.retrieve.closeness import rerank
-from sourcebook.retrieve.fusion import channel_weights, fuse
+from sourcebook.retrieve.closeness import FIRST, rerank
+from sourcebook.retrieve.fusion import FusionMethod, channel_weights, fuse
 from sourcebook.retrieve.merge import fold, merge
 from sourcebook.types import (
     Answer,
@@ -35,8 +35,6 @@ from sourcebook.types import (
     IndexQuery,
     Metadata,
     ParsedDocument,
-    Passage,
-    PassageId,
     Question,
     SourceItem,
     SyncReport,
@@ -292,10 +290,9 @@ async def report(book: Book, plan: Plan, began: float) -> SyncReport:
 
 
 async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
-    """The passages that matter, best first: both channels searched, joined with the catalog, fused, merged."""
+    """The passages that matter, best first: both channels searched, fused, joined with the catalog, merged."""
     vectors = await book.embedder.embed([question.text], kind="query")
     settings = book.config.retrieve
-    language = detect(question.text)
     query = IndexQuery(
         vector=vectors[0],
         terms=book.analyzer.query_terms(question.text),
@@ -303,14 +300,18 @@ async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
         filter=question.filter,
         limit=max(settings.candidates, top),
     )
-    candidates, passages = await _live_candidates(book, query)
-    weights = channel_weights(language, book.embedder.languages, settings)
-    ranked = fuse(candidates, method="rrf" if settings.fusion == "rrf" else "standardised", weights=weights)
-    hits = [Hit(passage=passages[name], score=score, channels=ranks) for name, score, ranks in ranked]
-    if settings.closeness and settings.fusion == "standardised":
-        words = book.analyzer.words(question.text)
+    weights = channel_weights(detect(question.text), book.embedder.languages, settings)
+    method: FusionMethod = "rrf" if settings.fusion == "rrf" else "standardised"
+    while True:
+        ranked = fuse(await _live_candidates(book, query), method=method, weights=weights)
+        ranked = ranked[: max(FIRST, 2 * top + 20)]  # some will be folded or merged
+        passages = live_passages(book.catalog, [name for name, _, _ in ranked], question.scope)
+        if len(passages) == len(ranked):
+            break  # otherwise the catalog has changed since the candidates were found to be live
+    if settings.closeness and method == "standardised":
         texts = {name: book.embedded_text(one.title, one.heading_path, one.text) for name, one in passages.items()}
-        ranked = rerank(ranked, words, texts, weight=settings.closeness)
+        ranked = rerank(ranked, book.analyzer.words(question.text), texts, weight=settings.closeness)
+    hits = [Hit(passage=passages[name], score=score, channels=ranks) for name, score, ranks in ranked]
     if settings.fold:
         hits = fold(hits, top=top)
     if settings.merge:
@@ -318,23 +319,22 @@ async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
     return hits[:top]
 
 
-async def _live_candidates(book: Book, query: IndexQuery) -> tuple[list[Candidate], dict[PassageId, Passage]]:
+async def _live_candidates(book: Book, query: IndexQuery) -> list[Candidate]:
     """Candidates that are live and allowed, all in one state of the catalog.
 
     The index may hold points that are not live (staged, or retired and not yet deleted): if they crowd live
     ones out, more is asked for; if the catalog changed between search and join, the search is made again.
     """
-    index = await book.searchable()
     wanted = query.limit
     while True:
+        index = await book.searchable()
         epoch = book.catalog.epoch()
         candidates = await index.search(query)
-        found, after = live_passages(book.catalog, [one.id for one in candidates], query.scope)
+        found, after = live_ids(book.catalog, [one.id for one in candidates], query.scope)
         live = [one for one in candidates if one.id in found]
         if len(live) == len(candidates):
-            return live, found
+            return live
         if epoch != after:
-            index = await book.searchable()
             continue
         crowded = any(
             sum(channel in one.scores for one in candidates) >= query.limit
@@ -342,5 +342,5 @@ async def _live_candidates(book: Book, query: IndexQuery) -> tuple[list[Candidat
             for channel in ("dense", "keyword")
         )
         if not crowded:
-            return live, found
+            return live
         query = replace(query, limit=query.limit * 4)

@@ -193,7 +193,13 @@ def test_ids_name_what_the_passage_is(catalog: Catalog) -> None:
     assert passage_id(*base) == passage_id(*base)
     assert len(passage_id(*base)) == 32
     int(passage_id(*base), 16)
-    others = [("other", *base[1:]), ("default", "file:///b", *base[2:]), (*base[:2], 2, 0, "text"), (*base[:3], 1, "text"), (*base[:4], "t")]
+    others = [
+        ("other", *base[1:]),
+        ("default", "file:///b", *base[2:]),
+        (*base[:2], 2, 0, "text"),
+        (*base[:3], 1, "text"),
+        (*base[:4], "t"),
+    ]
     assert len({passage_id(*one) for one in [base, *others]}) == 6
     assert passage_id("default", "a", 1, 0, "\ud800")
 
@@ -339,7 +345,13 @@ def test_a_failure_keeps_the_version_before_and_counts_attempts(catalog: Catalog
     catalog.fail([failure("a", content_hash="new")])
     catalog.fail([failure("a", content_hash="new", error="Still broken")])
     (entry,) = reads.ledger(catalog)
-    assert (entry.state, entry.answering, entry.error, entry.attempts, entry.passages) == ("failed", True, "Still broken", 3, 1)
+    assert (entry.state, entry.answering, entry.error, entry.attempts, entry.passages) == (
+        "failed",
+        True,
+        "Still broken",
+        3,
+        1,
+    )
     assert found(catalog, staged.passages) == ["old"]
     (record,) = catalog.documents("default").values()
     assert (record.state, record.live, record.transient, record.content_hash) == ("failed", True, False, "new")
@@ -382,9 +394,7 @@ def test_an_export_sees_one_state(catalog: Catalog) -> None:
 
 def test_sources_are_kept_in_order_and_changed_by_adding_them_again(catalog: Catalog) -> None:
     first = catalog.add_source("file:///z", access=frozenset({"b", "a"}), include=["*.md"], exclude=["x"])
-    assert first == SourceRecord(
-        id=1, url="file:///z", access=frozenset({"a", "b"}), include=("*.md",), exclude=("x",)
-    )
+    assert first == SourceRecord(id=1, url="file:///z", access=frozenset({"a", "b"}), include=("*.md",), exclude=("x",))
     second = catalog.add_source("file:///a")
     other = catalog.add_source("file:///a", tenant="other")
     again = catalog.add_source("file:///z", access=frozenset({"c"}))
@@ -487,13 +497,15 @@ def test_text_keys_tell_texts_apart() -> None:
 
 
 def test_an_answer_is_kept_with_what_made_it(catalog: Catalog) -> None:
-    answer = Answer(id="x1", question="왜?", text="Because.", known=True, citations=(), model="m-1", usage=Usage(input_tokens=3))
+    answer = Answer(
+        id="x1", question="왜?", text="Because.", known=True, citations=(), model="m-1", usage=Usage(input_tokens=3)
+    )
     question = Question(text="왜?", scope=Scope(tenant="t", principals=frozenset({"b", "a"})), top=4)
     answers.record_answer(catalog, question, answer, {"prompt": "p-1"})
-    record = answers.recorded_answer(catalog, "x1")
+    record = answers.recorded_answer(catalog, "x1", Scope(tenant="t", principals=frozenset({"a", "b"})))
     assert (record["id"], record["question"], record["answer"], record["known"]) == ("x1", "왜?", "Because.", True)
     assert (record["model"], record["prompt"], record["top"], record["filter"]) == ("m-1", "p-1", 4, None)
     assert record["asked_by"] == {"tenant": "t", "principals": ["a", "b"]}
     assert record["usage"]["input_tokens"] == 3
     with pytest.raises(NotFound):
-        answers.recorded_answer(catalog, "x2")
+        answers.recorded_answer(catalog, "x2", Scope(tenant="t"))

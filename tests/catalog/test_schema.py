@@ -199,7 +199,9 @@ def test_other_urls_are_errors(tmp_path: Path, url: str) -> None:
 def test_commits_are_durable_and_readers_do_not_wait(tmp_path: Path) -> None:
     catalog = Catalog("sqlite:catalog.db", tmp_path)
     with catalog.reading() as connection:
-        pragmas = {name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous")}
+        pragmas = {
+            name: connection.exec_driver_sql(f"PRAGMA {name}").scalar_one() for name in ("journal_mode", "synchronous")
+        }
     assert pragmas == {"journal_mode": "wal", "synchronous": 2}
     with catalog.writing():
         assert catalog.sources() == []

@@ -1,6 +1,7 @@
 """A model's events into an answer whose citations hold."""
 
 from collections.abc import AsyncIterator, Callable, Sequence
+from functools import partial
 
 import pytest
 
@@ -67,10 +68,14 @@ async def test_a_sentence_whose_source_is_gone_is_left_out() -> None:
 async def test_a_sentence_stays_if_one_of_its_sources_holds() -> None:
     both = (FIRST[0], CitedPart(number=1, start=0, end=5), CitedPart(number=1, start=0, end=33))
     for holds in ("The l", "1873."):
-        text, citation, answer = await cited([*both, DONE], lambda one, holds=holds: one.quote.endswith(holds))
+        text, citation, answer = await cited([*both, DONE], partial(_ends, holds))
         assert text == FIRST[0].text
         assert isinstance(answer, Answer)
         assert answer.citations == (citation,)
+
+
+def _ends(ending: str, citation: Citation) -> bool:
+    return citation.quote.endswith(ending)
 
 
 async def test_text_without_a_citation_is_not_let_through() -> None:

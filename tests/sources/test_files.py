@@ -76,7 +76,17 @@ async def test_one_file_is_a_source(root: Path) -> None:
 async def test_names_for_the_same_place_give_the_same_url(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.chdir(root)
     monkeypatch.setenv("HOME", str(root.parent))
-    names = (".", "", str(root), f"{root}/", f"{root}/../docs", "~/docs", f"file://{root}", f"file:{root}", f"file://localhost{root}")
+    names = (
+        ".",
+        "",
+        str(root),
+        f"{root}/",
+        f"{root}/../docs",
+        "~/docs",
+        f"file://{root}",
+        f"file:{root}",
+        f"file://localhost{root}",
+    )
     assert {Files(name).url for name in names} == {f"file://{root}"}
     assert open_files(str(root), hidden=True, something_else=1).url == f"file://{root}"
 
@@ -321,7 +331,6 @@ async def test_changes_are_noticed(root: Path) -> None:
     finally:
         waiting.cancel()
         await asyncio.gather(waiting, return_exceptions=True)
-        await changes.aclose()
 
 
 # --- names ------------------------------------------------------------------------------------------------
@@ -414,6 +423,8 @@ def test_paths_are_shown_without_control_characters(tmp_path: Path, monkeypatch:
     monkeypatch.chdir(tmp_path)
     assert display(str(tmp_path / "sub" / "a.txt")) == "sub/a.txt"
     assert display(str(tmp_path.parent / "a.txt")) == str(tmp_path.parent / "a.txt")
-    assert display(str(tmp_path / "\x1b[31mred\n.txt")) == "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}.txt"
+    assert (
+        display(str(tmp_path / "\x1b[31mred\n.txt")) == "\N{REPLACEMENT CHARACTER}[31mred\N{REPLACEMENT CHARACTER}.txt"
+    )
     assert display(str(tmp_path / "한국어.txt")) == "한국어.txt"
     display(os.fsdecode(b"/latin-\xe9")).encode()

@@ -43,7 +43,7 @@ def known_embeddings(catalog: Catalog, fingerprint: str, keys: Sequence[str]) ->
                     "some",
                 ),
                 {"fingerprint": fingerprint, "some": list(some)},
-            )
+            ).all()
             known.update((row.text_key, _embedding(row)) for row in rows)
     return known
 

@@ -24,22 +24,44 @@ _LIVE = """
 """
 
 
-def live_passages(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> tuple[dict[PassageId, Passage], int]:
+def live_ids(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> tuple[set[PassageId], int]:
     """Those of the passages that are live and that the scope admits, and the epoch in which they were.
 
     This join decides what is found; an index only proposes.
     """
-    found: dict[PassageId, Passage] = {}
+    found: set[PassageId] = set()
     with catalog.reading() as connection:
         epoch = int(connection.execute(sql("SELECT epoch FROM book WHERE id = 1")).scalar_one())
         for some in batches(ids, IN_LIST):
             rows = connection.execute(
+                sql(
+                    """
+                    SELECT passage.id, document.access
+                      FROM passage
+                      JOIN version ON version.id = passage.version_id
+                      JOIN document ON document.id = version.document_id
+                     WHERE version.state = 'live' AND document.tenant = :tenant AND passage.id IN :some
+                    """,
+                    "some",
+                ),
+                {"tenant": scope.tenant, "some": list(some)},
+            ).all()
+            found.update(PassageId(one) for one, access in rows if scope.admits(scope.tenant, _access(access)))
+    return found, epoch
+
+
+def live_passages(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> dict[PassageId, Passage]:
+    """Those of the passages that are live and that the scope admits, whole."""
+    found: dict[PassageId, Passage] = {}
+    with catalog.reading() as connection:
+        for some in batches(ids, IN_LIST):
+            rows = connection.execute(
                 sql(_LIVE + " AND passage.id IN :some", "some"), {"tenant": scope.tenant, "some": list(some)}
-            )
+            ).all()
             for row in rows:
                 if scope.admits(scope.tenant, _access(row.access)):
                     found[PassageId(row.id)] = _passage(row)
-    return found, epoch
+    return found
 
 
 def count_live(catalog: Catalog, scope: Scope | None = None) -> tuple[int, int]:

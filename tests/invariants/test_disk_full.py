@@ -1,0 +1,141 @@
+"""A disk that fills up: the error is clear, what was in the book is unharmed, and with space again it goes on."""
+
+import json
+import os
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from tests.invariants.states import doctor, environment, export, first_state, run, second_state, sync
+
+_UNGUARDED = """
+import sourcebook.publish
+sourcebook.publish._require_space = lambda book, drafts: None
+"""
+_LIMITED = """
+import resource
+resource.setrlimit(resource.RLIMIT_FSIZE, ({limit}, {limit}))
+"""
+_RUN = "from sourcebook.cli import main; main()"
+
+
+@pytest.fixture
+def disk(tmp_path: Path) -> Iterator[Path]:
+    """A file system of 200 MB."""
+    place = tmp_path / "disk"
+    place.mkdir()
+    done = subprocess.run(
+        ["mount", "-t", "tmpfs", "-o", "size=200m", "tmpfs", str(place)], capture_output=True, check=False
+    )
+    if done.returncode:
+        pytest.skip("mounting a small file system needs the rights of root")
+    yield place
+    subprocess.run(["umount", "-l", str(place)], check=True)
+
+
+def leave(disk: Path, free: int) -> Path:
+    """Fill the disk up to so many bytes; what fills it can be deleted."""
+    ballast = disk / "ballast"
+    with ballast.open("wb") as file:
+        while (rest := shutil.disk_usage(disk).free - free) > 0:
+            file.write(b"\0" * min(rest, 1_000_000))
+            file.flush()
+    return ballast
+
+
+def syncing(home: Path, before: str = "", **more: str) -> subprocess.CompletedProcess[str]:
+    """A sync in a process that first runs some statements."""
+    return subprocess.run(
+        [sys.executable, "-c", before + _RUN, "--home", str(home), "sync", "--json"],
+        env=environment(**more), capture_output=True, text=True, timeout=120, check=False,
+    )  # fmt: skip
+
+
+def complaint(done: subprocess.CompletedProcess[str]) -> dict[str, str]:
+    """The error that it ended with."""
+    assert done.returncode == 1, (done.returncode, done.stderr)
+    assert "Traceback" not in done.stderr
+    error: dict[str, str] = json.loads(done.stderr)["error"]
+    return error
+
+
+def begun(folder: Path, home: Path, **more: str) -> tuple[str, str]:
+    """A book of the first state, the folder in the second; the export now, and as it should become."""
+    first_state(folder, documents=30)
+    assert run(home, "add", str(folder), **more).returncode == 0
+    sync(home, **more)
+    before = export(home)
+    second_state(folder, documents=30)
+    undisturbed = folder.parent / "undisturbed"
+    shutil.copytree(home, undisturbed)
+    sync(undisturbed, **more)
+    after = export(undisturbed)
+    assert after != before
+    return before, after
+
+
+def test_too_little_space_is_noticed_in_time(disk: Path, tmp_path: Path) -> None:
+    home = disk / "home"
+    before, after = begun(tmp_path / "docs", home)
+    ballast = leave(disk, 20_000_000)
+    error = complaint(syncing(home))
+    assert error["kind"] == "CatalogError"
+    assert f"The disk that holds {home} is full" in error["message"]
+    assert "Free some space and sync again" in error["remedy"]
+    # What was deleted or moved away in the folder is gone, and nothing else has changed.
+    now = [json.loads(line) for line in export(home).splitlines()]
+    assert {row["uri"] for row in now if row["kind"] == "document"} < {
+        row["uri"] for row in map(json.loads, before.splitlines()) if row["kind"] == "document"
+    }
+    assert all(json.dumps(row, ensure_ascii=False) in before for row in now)
+    assert json.loads(run(home, "search", "markerd000v1", "--json").stdout)["hits"]
+    ballast.unlink()
+    sync(home)
+    assert export(home) == after
+    assert doctor(home)["index"]
+
+
+@pytest.mark.parametrize("free", [0, 300_000, 3_000_000])
+def test_a_disk_that_is_full_all_the_same_loses_nothing(disk: Path, tmp_path: Path, free: int) -> None:
+    """Others fill the disk as well, so the check before may come too early; the process may even be killed."""
+    home = disk / "home"
+    before, after = begun(tmp_path / "docs", home)
+    ballast = leave(disk, free)
+    done = syncing(home, _UNGUARDED)
+    if done.returncode >= 0:
+        assert done.returncode in (0, 1), done.stderr
+        assert "Traceback" not in done.stderr, done.stderr
+    ballast.unlink()
+    assert (
+        export(home) in (before, after)
+        or done.returncode == 0
+        or all(line in before or line in after for line in export(home).splitlines())
+    )
+    sync(home)
+    assert export(home) == after
+    verdicts = doctor(home)
+    assert verdicts["index"]
+    assert verdicts["catalog"]
+    assert json.loads(run(home, "search", "markerd003v2", "--json").stdout)["hits"]
+
+
+def test_a_catalog_that_cannot_grow(tmp_path: Path) -> None:
+    """The same without a small disk: the process may write no file beyond a size."""
+    home = tmp_path / "home"
+    flat = {"SOURCEBOOK_PARTS_INDEX": "flat"}
+    _, after = begun(tmp_path / "docs", home, **flat)
+    now = export(home)
+    size = os.path.getsize(home / "catalog.db")
+    for limit in (20_000, 60_000, 200_000):
+        assert limit < size or limit < 1_000_000
+        error = complaint(syncing(home, _LIMITED.format(limit=limit), **flat))
+        assert error["kind"] == "CatalogError"
+        assert "Free some disk space" in error["remedy"]
+        for line in export(home).splitlines():
+            assert line in now
+    sync(home, **flat)
+    assert export(home) == after
