@@ -617,7 +617,7 @@ async def test_filters_over_metadata(tmp_path: Path, docs: Path, write: Write) -
 
 async def test_citations_are_the_parsed_text_at_their_offsets(book: Sourcebook, docs: Path, write: Write) -> None:
     paragraphs = [
-        f"Paragraph {number} tells of \N{LATIN SMALL LETTER E WITH ACUTE}lan\N{SMILING FACE WITH OPEN MOUTH}. The lighthouse number {number} was built in {1800 + number}."
+        f"Paragraph {number} tells of \u00e9lan\U0001f603. The lighthouse number {number} was built in {1800 + number}."
         for number in range(60)
     ]
     write("a.md", "# Title\r\n\r\n" + "\n\n".join(paragraphs))
@@ -729,7 +729,7 @@ async def test_top_bounds_the_hits(book: Sourcebook, docs: Path, write: Write) -
 async def test_where_the_book_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (tmp_path / "project" / "deep").mkdir(parents=True)
     monkeypatch.chdir(tmp_path / "project")
-    with pytest.raises(NoBook, match="There is no book in .*project/.sourcebook"):
+    with pytest.raises(NoBook, match=r"There is no book in .*project/\.sourcebook"):
         await Sourcebook.open(create=False)
     async with await Sourcebook.open() as book:
         assert book.home == tmp_path / "project" / ".sourcebook"
@@ -742,7 +742,7 @@ async def test_where_the_book_is(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
     async with await Sourcebook.open("given") as book:
         assert book.home == tmp_path / "project" / "deep" / "given"
     (tmp_path / "file").write_text("x")
-    with pytest.raises(NoBook, match="No book can be made in .*file"):
+    with pytest.raises(NoBook, match=r"No book can be made in .*file"):
         await Sourcebook.open(tmp_path / "file")
 
 

@@ -59,9 +59,10 @@ def run(monkeypatch: pytest.MonkeyPatch, capfd: pytest.CaptureFixture[str], plac
         given = place / ".stdin"
         given.write_bytes(stdin.encode("utf-8", "surrogateescape"))
         capfd.readouterr()
-        with given.open(encoding="utf-8") as file, pytest.raises(SystemExit) as end:
+        with given.open(encoding="utf-8") as file:
             monkeypatch.setattr(sys, "stdin", file)
-            main()
+            with pytest.raises(SystemExit) as end:
+                main()
         given.unlink()
         out, err = capfd.readouterr()
         assert isinstance(end.value.code, int)
@@ -216,8 +217,8 @@ def test_batches(run: Run, filled: Path, place: Path, command: str) -> None:
 
 @pytest.mark.parametrize(
     "bad",
-    ["no json", '{"id": 1}', '{"text": "x"}', '[1, "x"]', '{"id": 1, "text": null}', '{"id": 1, "text": 5}', '{"id": 1, "text": " "}',
-     '{"id": 1, "text": "caf\udce9"}', '{"id": 1, "text": "\\ud800"}', "null"],
+    ["no json", '{"id": 1}', '{"text": "x"}', '[1, "x"]', '{"id": 1, "text": null}', '{"id": 1, "text": 5}',
+     '{"id": 1, "text": " "}', '{"id": 1, "text": "caf\udce9"}', '{"id": 1, "text": "\\ud800"}', "null"],
 )  # fmt: skip
 def test_a_bad_line_of_a_batch_is_named_and_what_came_before_is_answered(run: Run, filled: Path, bad: str) -> None:
     done = run("ask", "--batch", "-", stdin=f'{{"id": 1, "text": "When was the lighthouse built?"}}\n{bad}\n')
@@ -318,7 +319,8 @@ def test_export(run: Run, filled: Path, write: Write) -> None:
 @pytest.mark.parametrize(
     "arguments",
     [
-        ("status",), ("sync",), ("ask", "Why?"), ("search", "Why?"), ("show", "x"), ("remove", "x"), ("export",), ("doctor",),
+        ("status",), ("sync",), ("ask", "Why?"), ("search", "Why?"), ("show", "x"), ("remove", "x"), ("export",),
+        ("doctor",),
     ],
 )  # fmt: skip
 def test_without_a_book(run: Run, place: Path, arguments: tuple[str, ...]) -> None:

@@ -67,6 +67,7 @@ class BlockingSourcebook:
             raise
 
     def _end(self) -> None:
+        self._run(self._loop.shutdown_asyncgens())
         self._loop.call_soon_threadsafe(self._loop.stop)
         self._thread.join()
         self._loop.close()

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import asyncio
 import os
-from collections.abc import AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
-from contextlib import suppress
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable, Iterable, Iterator, Sequence
+from contextlib import aclosing, suppress
 from dataclasses import asdict, replace
 from functools import cached_property
 from hashlib import blake2b
@@ -19,7 +19,7 @@ from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.embeddings import live_points
 from sourcebook.catalog.records import SourceRecord
 from sourcebook.config import Config
-from sourcebook.errors import BookBusy, NoBook, NotFound, SourcebookError
+from sourcebook.errors import BookBusy, ConfigError, NoBook, NotFound, SourcebookError
 from sourcebook.filters import parse_filter
 from sourcebook.ownership import Ownership
 from sourcebook.registry import find
@@ -237,19 +237,22 @@ class Sourcebook:
 
     async def ask(self, question: str, *, scope: Scope | None = None, where: str | Filter | None = None) -> Answer:
         """The answer to a question, with its citations; known=False if the documents do not support one."""
-        async for part in self.stream(question, scope=scope, where=where):
-            if isinstance(part, Answer):
-                return part
+        async with aclosing(self.stream(question, scope=scope, where=where)) as parts:
+            async for part in parts:
+                if isinstance(part, Answer):
+                    return part
         raise SourcebookError("The model ended without an answer", remedy="Run: sourcebook doctor")
 
     async def stream(
         self, question: str, *, scope: Scope | None = None, where: str | Filter | None = None
-    ) -> AsyncIterator[str | Citation | Answer]:
+    ) -> AsyncGenerator[str | Citation | Answer, None]:
         """The answer as it comes: pieces of text, each sentence's citations, and the finished Answer last."""
         from sourcebook.pipeline import answer
 
-        async for part in answer(self, self._question(question, scope, where, self.config.answer.passages)):
-            yield part
+        asked = self._question(question, scope, where, self.config.answer.passages)
+        async with aclosing(answer(self, asked)) as parts:
+            async for part in parts:
+                yield part
 
     def _question(self, text: str, scope: Scope | None, where: str | Filter | None, top: int) -> Question:
         if not text.strip():
@@ -262,6 +265,11 @@ class Sourcebook:
         )
 
     # --- looking inside ---------------------------------------------------------------------------------------
+
+    def follows(self, source: str | os.PathLike[str], *, tenant: str = "default") -> bool:
+        """Whether a source is followed already, under whatever settings."""
+        url = self._url(os.fspath(source))
+        return any((one.url, one.tenant) == (url, tenant) for one in self.sources())
 
     def ledger(self) -> list[LedgerEntry]:
         """Every document that is known: what is in, what failed and why."""
@@ -410,7 +418,13 @@ class Sourcebook:
             return self._index
 
     async def _known_index(self) -> Index | None:
-        expected = (self.catalog.index_identity() or "").removeprefix("unsettled:").rpartition(":")[0]
+        known = (self.catalog.index_identity() or "").removeprefix("unsettled:")
+        expected, _, fingerprint = known.rpartition(":")
+        if expected and fingerprint != self.embedding_fingerprint:
+            raise ConfigError(
+                f"The book was indexed by another embedder than {self.config.parts.embed!r}",
+                remedy="Run sourcebook sync, which embeds its passages anew, or name the embedder it had",
+            )
         return await self._open_index(expected=expected, create=False, wait=0.5) if expected else None
 
     async def rebuild_index(self) -> None:
@@ -525,7 +539,7 @@ def find_home(home: str | os.PathLike[str] | None = None) -> Path:
     """The folder of the book: as given, SOURCEBOOK_HOME, the nearest .sourcebook upwards, or ./.sourcebook."""
     if home is not None:
         return Path(home).expanduser().absolute()
-    if "SOURCEBOOK_HOME" in os.environ:
+    if os.environ.get("SOURCEBOOK_HOME"):
         return Path(os.environ["SOURCEBOOK_HOME"]).expanduser().absolute()
     here = Path.cwd()
     for folder in (here, *here.parents):

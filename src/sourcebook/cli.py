@@ -268,7 +268,8 @@ def ask(
     async def work() -> None:
         async with _opened(own_home, create=bool(sources), bar=not as_json) as book:
             for source in sources:
-                await book.add(source, tenant=tenant)
+                if not book.follows(source, tenant=tenant):  # whose settings, access lists above all, stay
+                    await book.add(source, tenant=tenant)
             if sources:
                 await book.sync(wait=60.0)
             scope = _scope(tenant, names)
@@ -338,7 +339,7 @@ def _questions(question: str | None, batch: TextIO | None) -> Iterator[tuple[obj
                 text.encode()  # raises where there are bytes that are no UTF-8, or half characters
             except (ValueError, KeyError, TypeError) as error:
                 raise SourcebookError(
-                    f"Line {number} of {batch.name} is not a question: {ascii(line.strip()[:80])}",
+                    f"Line {number} of {batch.name} is not a question: {line.strip()[:80]!a}",
                     remedy='Each line must be {"id": ..., "text": "..."}',
                 ) from error
             yield name, text

@@ -9,7 +9,8 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, AsyncIterator, Sequence
+from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from time import perf_counter
@@ -64,17 +65,19 @@ async def ingest(book: Book, record: SourceRecord, source: Source, *, retry: boo
     return await report(book, plan, began)
 
 
-async def answer(book: Book, question: Question) -> AsyncIterator[str | Citation | Answer]:
+async def answer(book: Book, question: Question) -> AsyncGenerator[str | Citation | Answer, None]:
     """Answer a question: pieces of text and their citations as they come, and the finished answer last."""
     hits = await retrieve(book, question, top=book.config.answer.passages)
     request = compose(
         question, hits, sentences=book.config.answer.sentences, count=book.model.count_tokens, window=book.model.window
     )
     events = book.model.stream(request)
-    async for part in cite(events, request, model=book.model.name, verify=book.verifier(question.scope)):
-        if isinstance(part, Answer):
-            await book.remember(question, request, part)
-        yield part
+    parts = cite(events, request, model=book.model.name, verify=book.verifier(question.scope))
+    async with aclosing(parts):
+        async for part in parts:
+            if isinstance(part, Answer):
+                await book.remember(question, request, part)
+            yield part
 
 
 # --- ingest, box by box -----------------------------------------------------------------------------------

@@ -42,7 +42,7 @@ async def ready(book: Book, *, work: bool) -> None:
     """Before the first version: clean up after an interrupted run, and see that the index is the catalog's own."""
     known = book.catalog.index_identity() or ""
     interrupted = known.startswith(_UNSETTLED)
-    if not work and not interrupted:
+    if not work and not interrupted and (not known or _index_part(known, book)):
         return
     await asyncio.to_thread(book.catalog.abandon_staged)
     index = await book.writable(expected=_index_part(known, book))

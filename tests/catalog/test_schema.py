@@ -134,7 +134,7 @@ def test_a_newer_schema_is_told_what_to_do(tmp_path: Path) -> None:
 )
 def test_a_file_that_is_no_database_is_told(tmp_path: Path, damage: bytes) -> None:
     (tmp_path / "catalog.db").write_bytes(damage)
-    with pytest.raises(CatalogError, match="catalog sqlite:catalog.db failed") as caught:
+    with pytest.raises(CatalogError, match=r"catalog sqlite:catalog\.db failed") as caught:
         Catalog("sqlite:catalog.db", tmp_path)
     assert "Restore the file from a backup" in caught.value.remedy
     assert (tmp_path / "catalog.db").read_bytes() == damage

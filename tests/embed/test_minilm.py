@@ -16,7 +16,7 @@ from numpy.typing import NDArray
 from sourcebook.embed import minilm
 from sourcebook.embed.base import Embedder
 from sourcebook.embed.minilm import MiniLM, open_minilm
-from sourcebook.errors import ConfigError, EmbedError
+from sourcebook.errors import EmbedError
 from sourcebook.testing import EmbedderSuite
 
 SHARED = MiniLM(threads=2)
@@ -172,12 +172,9 @@ def test_the_fingerprint_names_the_files() -> None:
     assert SHARED.fingerprint.startswith(sourcebook_minilm.FINGERPRINT)
 
 
-def test_the_url_may_name_the_threads() -> None:
+def test_the_threads_may_be_given() -> None:
     assert open_minilm("minilm")._threads >= 1
-    assert open_minilm("minilm:3", home=None)._threads == 3
-    for wrong in ("minilm:0", "minilm:-1", "minilm:many"):
-        with pytest.raises(ConfigError, match="threads"):
-            open_minilm(wrong)
+    assert open_minilm("minilm", home=None, threads=3)._threads == 3
 
 
 @given(st.lists(st.integers(0, 254), max_size=200))

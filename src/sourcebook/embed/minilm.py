@@ -233,12 +233,9 @@ class MiniLM:
             return self._loaded_sessions[threads]
 
 
-def open_minilm(url: str, **_: object) -> MiniLM:
-    """For `embed = "minilm"` or "minilm:THREADS". Errors: ConfigError."""
-    threads = url.partition(":")[2]
-    if threads and not (threads.isdecimal() and int(threads)):
-        raise ConfigError(f"embed = {url!r}: {threads!r} is not a number of threads", remedy='For example "minilm:2"')
-    return MiniLM(threads=int(threads) if threads else None)
+def open_minilm(_url: str, *, threads: int | None = None, **_: object) -> MiniLM:
+    """For `embed = "minilm"`."""
+    return MiniLM(threads=threads)
 
 
 _CLS, _SEP, _SPECIAL = 101, 102, 2  # the model's own tokens: before a text, after it, and how many that is

@@ -109,8 +109,8 @@ class Flat:
         """Nothing to let go of."""
 
 
-def open_flat(_url: str, *, create: bool, **_context: object) -> Flat | None:
-    """For `index = "flat"`: there is never one to carry on with, so the book fills it from the catalog."""
+def open_flat(_url: str, *, create: bool = True, **_: object) -> Flat | None:
+    """For `index = "flat"`: it is not there until it is made, and is then filled from the catalog."""
     return Flat() if create else None
 
 

@@ -44,6 +44,7 @@ _EVERYBODY = "*"
 _IDENTITY = "identity.json"  # written last, so that a folder without it is half made
 _REMEDY = "Run: sourcebook doctor --repair, which makes it anew from the catalog"
 _UNINDEXED_LIMIT = 20_000  # points searched one by one before a graph is built
+_SPARE = 48_000_000  # bytes that must be free to open the files; segments of the log have 32 MB
 _FILTERED_FIELDS = 64  # metadata fields that get an index of their own, made when first filtered by
 
 
@@ -274,8 +275,21 @@ class QdrantEdge:
 def open_qdrant_edge(
     url: str, *, home: Path, dimension: int, expected: str | None, create: bool, wait: float, **_: object
 ) -> QdrantEdge | None:
-    """For `index = "qdrant:FOLDER"`. create: make one if there is none; otherwise None is returned then."""
+    """For `index = "qdrant:FOLDER"`. create: make one if there is none; otherwise None is returned then.
+
+    None is returned as well, or an error raised, where the disk is nearly full: to open the files, the engine maps
+    a new segment of its log, and a page of it that cannot be written would end the process (SIGBUS).
+    """
     path = home / url.removeprefix("qdrant:")
+    free = shutil.disk_usage(home).free
+    if free < _SPARE:
+        if not create:
+            return None
+        raise VectorIndexError(
+            f"The disk that holds {home} is full: {free // 1_000_000} MB are free, "
+            f"the index needs {_SPARE // 1_000_000} MB to be opened",
+            remedy="Free some space and run the same command again; all that was in the book is unharmed and answers",
+        )
     if not create and (not identity_at(path) or expected not in (None, identity_at(path))):
         return None
     return QdrantEdge(path, dimension, expected=expected, wait=wait)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncGenerator, AsyncIterator, Awaitable, Callable
 from uuid import uuid4
 
 from sourcebook.models.base import CitedPart, Finish, ModelEvent, ModelRequest, TextPart
@@ -15,7 +15,7 @@ async def cite(
     *,
     model: str,
     verify: Callable[[Citation], Awaitable[bool]],
-) -> AsyncIterator[str | Citation | Answer]:
+) -> AsyncGenerator[str | Citation | Answer, None]:
     """Text and citations as they become certain, then the whole answer.
 
     Text is held back until the citation that follows it is verified; a sentence whose source is gone by then is

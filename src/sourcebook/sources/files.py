@@ -76,9 +76,11 @@ class Files:
             problem = f"The folder cannot be listed: {error.strerror}"
             yield SourceItem(uri=uri_of(folder), name=_name(os.path.basename(folder)), problem=problem, holds=True)
             return
-        if folder != self.root and _BOOK <= {entry.name for entry in entries}:
+        if folder != self.root and _BOOK.issubset(entry.name for entry in entries):
             return
-        rules = rules.entering(folder, {entry.name for entry in entries if entry.name in IGNORE_FILES and entry.is_file()})
+        rules = rules.entering(
+            folder, {entry.name for entry in entries if entry.name in IGNORE_FILES and entry.is_file()}
+        )
         for entry in entries:
             if entry.name == ".sourcebook" or (_hidden(entry.name) and not self._hidden):
                 continue
