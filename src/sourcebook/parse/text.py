@@ -8,7 +8,6 @@ from sourcebook.parse.draft import document, storable, too_much_text
 from sourcebook.parse.encoding import decode
 from sourcebook.types import Block, ParsedDocument
 
-
 _LONGEST_TITLE = 300  # characters
 
 

@@ -6,6 +6,7 @@ written, where capitals and digits tell names and numbers.
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Protocol
 
@@ -134,14 +135,21 @@ def take_passage(passage: Passage, number: int, analyzer: WordAnalyzer) -> Evide
     row = passage.location is not None and bool(text.strip())
     spans = [(0, len(text.rstrip()))] if row else sentences(text, passage.language)
     context = " \n ".join([passage.title or "", *passage.heading_path])
+    headings = {_plain(heading) for heading in passage.heading_path}
     return Evidence(
         number=number,
-        sentences=tuple(_sentence(text, start, end, analyzer, row=row) for start, end in spans),
+        sentences=tuple(_sentence(text, start, end, analyzer, headings, row=row) for start, end in spans),
         context=frozenset(analyzer.words(context)),
     )
 
 
-def _sentence(text: str, start: int, end: int, analyzer: WordAnalyzer, *, row: bool) -> Sentence:
+def _plain(heading: str) -> str:
+    return " ".join(heading.lstrip("# ").lower().split())
+
+
+def _sentence(
+    text: str, start: int, end: int, analyzer: WordAnalyzer, headings: Collection[str], *, row: bool
+) -> Sentence:
     body = text[start:end]
     lowered = body.lower()
     words = wording.WORD.findall(body)
@@ -157,7 +165,7 @@ def _sentence(text: str, start: int, end: int, analyzer: WordAnalyzer, *, row: b
         dated=bool(wording.DATE.search(lowered)),
         reasons=bool(wording.REASON.search(lowered)),
         leans=bool(wording.LEANS.match(lowered)),
-        leads=not row and wording.leads(body),
+        leads=not row and (wording.leads(body) or _plain(body) in headings),
     )
 
 
