@@ -130,6 +130,21 @@ async def test_loops_of_symbolic_links_end(root: Path) -> None:
     assert found["self"].problem is not None
 
 
+async def test_links_among_folders_do_not_multiply_them(root: Path) -> None:
+    """Nine folders, each with links to the other eight: followed along every path, they would be some 600,000."""
+    for number in range(9):
+        (root / f"d{number}").mkdir()
+        (root / f"d{number}" / "a.txt").write_text("x")
+    for number in range(9):
+        for other in range(9):
+            if other != number:
+                (root / f"d{number}" / f"to{other}").symlink_to(root / f"d{other}")
+    found = list(await items(root))
+    assert {f"d{number}/a.txt" for number in range(9)} <= set(found)
+    assert len(found) <= 18
+    assert list(await items(root)) == found
+
+
 async def test_broken_links_and_only_they_are_reported(root: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (root / "nowhere.txt").symlink_to(root / "gone")
     (root / "fine.txt").write_text("x")

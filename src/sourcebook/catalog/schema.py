@@ -43,7 +43,8 @@ def connect(url: str, home: Path) -> Engine:
 
     if url.startswith("sqlite:"):
         path = home / url.removeprefix("sqlite:").removeprefix("//")
-        engine = create_engine(URL.create("sqlite", database=str(path)), connect_args={"check_same_thread": False, "timeout": 15})
+        place = URL.create("sqlite", database=str(path))
+        engine = create_engine(place, connect_args={"check_same_thread": False, "timeout": 15})
 
         @event.listens_for(engine, "connect")
         def prepare(connection: Any, _record: object) -> None:

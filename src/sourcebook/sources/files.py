@@ -26,7 +26,8 @@ class Files:
     url: "file:///..." of a file or folder, or a plain path. include, exclude: patterns in .gitignore's language.
     hidden: also files and folders whose name starts with a dot. max_bytes: larger files are listed as too large.
 
-    Symbolic links are followed, each folder once on any path, so that loops end. A folder that cannot be listed
+    Symbolic links are followed, but each folder that links lead to once, so that loops end and links among folders
+    do not multiply them. A folder that cannot be listed
     is reported as such, and what is known below it is kept. A folder that is a book itself is passed over.
     """
 
@@ -66,9 +67,11 @@ class Files:
         if not stat.S_ISDIR(found.st_mode):
             raise SourceError(f"{self.root} is neither a file nor a folder", remedy="Name a file or a folder")
         rules = Ignoring.at(self.root, self._include, self._exclude)
-        yield from self._walk_folder(self.root, rules, frozenset({(found.st_dev, found.st_ino)}))
+        yield from self._walk_folder(self.root, rules, frozenset({(found.st_dev, found.st_ino)}), set())
 
-    def _walk_folder(self, folder: str, rules: Ignoring, above: frozenset[tuple[int, int]]) -> Iterator[SourceItem]:
+    def _walk_folder(
+        self, folder: str, rules: Ignoring, above: frozenset[tuple[int, int]], linked: set[tuple[int, int]]
+    ) -> Iterator[SourceItem]:
         try:
             with os.scandir(folder) as listing:
                 entries = sorted(listing, key=lambda entry: entry.name)
@@ -93,8 +96,13 @@ class Files:
                 continue
             if stat.S_ISDIR(found.st_mode):
                 identity = (found.st_dev, found.st_ino)
-                if identity not in above and not rules.skips(entry.path, folder=True):
-                    yield from self._walk_folder(entry.path, rules, above | {identity})
+                if identity in above or rules.skips(entry.path, folder=True):
+                    continue
+                if entry.is_symlink():
+                    if identity in linked:
+                        continue
+                    linked.add(identity)
+                yield from self._walk_folder(entry.path, rules, above | {identity}, linked)
             elif stat.S_ISREG(found.st_mode) and not rules.skips(entry.path, folder=False):
                 yield self._item(entry.path, entry.name, found)
 
