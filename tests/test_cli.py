@@ -264,7 +264,6 @@ def test_show(run: Run, filled: Path) -> None:
 
 
 @pytest.mark.parametrize("command", ["show", "remove"])
-@pytest.mark.xfail(strict=True, reason="a name that looks like a URL is taken for a source of an unknown kind")
 def test_a_name_with_a_scheme_that_is_not_there(run: Run, filled: Path, command: str) -> None:
     assert run(command, "https://example.org/a").code == cli.MISSING
 

@@ -14,12 +14,12 @@ from time import perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from sourcebook import config as configuration
+from sourcebook.book_index import UNSETTLED, BookIndex
 from sourcebook.catalog import answers, reads
 from sourcebook.catalog.catalog import Catalog
-from sourcebook.catalog.embeddings import live_points
 from sourcebook.catalog.records import SourceRecord
 from sourcebook.config import Config
-from sourcebook.errors import BookBusy, ConfigError, NoBook, NotFound, SourcebookError
+from sourcebook.errors import BookBusy, ConfigError, NoBook, NotFound, SourcebookError, SourceError, VectorIndexError
 from sourcebook.filters import parse_filter
 from sourcebook.ownership import Ownership
 from sourcebook.registry import find
@@ -40,7 +40,6 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sourcebook.embed.base import Analyzer, Embedder
-    from sourcebook.index.base import Index
     from sourcebook.models.base import Model, ModelRequest
     from sourcebook.parse.parsing import Parsers
     from sourcebook.sources.base import Source
@@ -70,9 +69,7 @@ class Sourcebook:
         self.has_documents = False
         self._ownership = Ownership(home / "writer.lock", "This book")
         self._syncing = asyncio.Lock()
-        self._opening = asyncio.Lock()
-        self._index: Index | None = None
-        self._from_catalog: tuple[int, Index] | None = None
+        self.index = BookIndex(self)
         self._listed = self._done = 0
         self._uris: dict[str, int] = {}
         self.source_ids: frozenset[int] = frozenset()
@@ -108,9 +105,7 @@ class Sourcebook:
 
     async def close(self) -> None:
         """Write everything out and let go of files, processes and locks."""
-        if self._index is not None:
-            await self._index.close()
-            self._index = None
+        await self.index.close()
         if "parsers" in self.__dict__:
             self.parsers.close()
         if "embedder" in self.__dict__:
@@ -168,11 +163,17 @@ class Sourcebook:
                 sources = self.catalog.sources()
                 self.source_ids = frozenset(one.id for one in sources)
                 self._listed = self._done = 0
+                unreachable: list[SourceError] = []
                 for record in sources:
                     self._uris = {uri: one.source_id for uri, one in self.catalog.documents(record.tenant).items()}
                     self.has_documents = bool(self._uris)
                     source = self._source(record.url, record.include, record.exclude)
-                    total = _sum(total, await ingest(self, record, source, retry=retry))
+                    try:
+                        total = _sum(total, await ingest(self, record, source, retry=retry))
+                    except SourceError as error:  # the others are synced all the same
+                        unreachable.append(error)
+                if unreachable:
+                    raise unreachable[0]
                 return replace(total, seconds=round(perf_counter() - began, 3))
 
     async def watch(self, *, wait: float = 0.0) -> AsyncIterator[SyncReport]:
@@ -218,7 +219,8 @@ class Sourcebook:
                     raise NotFound(f"{name!r} is neither a source nor a document", remedy="See: sourcebook status")
                 await asyncio.to_thread(self.catalog.withdraw, [found.id])
                 removed = 1
-            with suppress(BookBusy):  # its points are dropped from answers already; the next sync deletes them
+            # Its points are dropped from answers already; if the index is out of reach, the next sync deletes them.
+            with suppress(BookBusy, VectorIndexError):
                 await retire(self)
             return removed
 
@@ -258,7 +260,7 @@ class Sourcebook:
         if not text.strip():
             raise SourcebookError("The question is empty", remedy="Write what you want to know")
         return Question(
-            text=text,
+            text=text.encode("utf-8", "replace").decode(),  # a lone surrogate can be neither stored nor embedded
             scope=scope or Scope(),
             filter=parse_filter(where) if isinstance(where, str) else where,
             top=top,
@@ -383,49 +385,11 @@ class Sourcebook:
         return made
 
     def _url(self, name: str) -> str:
-        return self._source(name, (), ()).url
-
-    # --- the index ------------------------------------------------------------------------------------------
-
-    async def writable(self, *, expected: str | None = None) -> Index:
-        """The index, for writing; made if there is none. Errors: BookBusy if another process has it open."""
-        async with self._opening:
-            if self._index is not None and expected not in (None, self._index.identity):
-                await self._index.close()
-                self._index = None
-            if self._index is None:
-                self._index = await self._open_index(expected=expected, create=True, wait=10.0)
-            assert self._index is not None
-            return self._index
-
-    async def searchable(self) -> Index:
-        """The index, for searching. Where another process has it open, an exact one filled from the catalog."""
-        if self._index is not None:
-            return self._index
-        async with self._opening:
-            if self._index is not None:
-                return self._index
-            try:
-                self._index = await self._known_index()
-            except BookBusy:
-                return await self._catalog_index()
-            return self._index or await self._catalog_index()
-
-    async def open_own_index(self) -> Index | None:
-        """The index that was filled from this catalog; None if it is not there. Errors: BookBusy."""
-        async with self._opening:
-            self._index = self._index or await self._known_index()
-            return self._index
-
-    async def _known_index(self) -> Index | None:
-        known = (self.catalog.index_identity() or "").removeprefix("unsettled:")
-        expected, _, fingerprint = known.rpartition(":")
-        if expected and fingerprint != self.embedding_fingerprint:
-            raise ConfigError(
-                f"The book was indexed by another embedder than {self.config.parts.embed!r}",
-                remedy="Run sourcebook sync, which embeds its passages anew, or name the embedder it had",
-            )
-        return await self._open_index(expected=expected, create=False, wait=0.5) if expected else None
+        """A source's or document's canonical name; a name of no known kind stays as it is, and names nothing."""
+        try:
+            return self._source(name, (), ()).url
+        except ConfigError:
+            return name
 
     async def rebuild_index(self) -> None:
         """Make the index anew from the catalog, without parsing or embedding anything again. Errors: BookBusy."""
@@ -433,33 +397,10 @@ class Sourcebook:
 
         async with self._syncing:
             with self._writing():
-                if self._index is not None:
-                    await self._index.close()
-                    self._index = None
-                await asyncio.to_thread(self.catalog.set_index_identity, "unsettled::")
+                await self.index.close()
+                await asyncio.to_thread(self.catalog.set_index_identity, f"{UNSETTLED}:")
                 await ready(self, work=True)
                 await retire(self)
-
-    async def _open_index(self, *, expected: str | None, create: bool, wait: float) -> Index | None:
-        url = self.config.parts.index
-        made = find("index", url)
-        opened: Index | None = await asyncio.to_thread(
-            lambda: made(
-                url, home=self.home, dimension=self.embedder.dimension, expected=expected, create=create, wait=wait
-            )
-        )
-        return opened
-
-    async def _catalog_index(self) -> Index:
-        from sourcebook.index.flat import Flat
-
-        epoch = self.catalog.epoch()
-        if self._from_catalog is None or self._from_catalog[0] != epoch:
-            made = Flat()
-            for points in live_points(self.catalog, self.embedding_fingerprint):
-                await made.upsert(points)
-            self._from_catalog = (epoch, made)
-        return self._from_catalog[1]
 
     # --- what the flows ask of it -------------------------------------------------------------------------------
 

@@ -9,8 +9,8 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from sourcebook.catalog.catalog import sql
 from sourcebook.catalog.reads import count_live
+from sourcebook.catalog.statements import sql
 from sourcebook.errors import BookBusy, SourcebookError
 
 if TYPE_CHECKING:
@@ -85,7 +85,7 @@ async def _index(book: Sourcebook) -> Finding:
     if not passages:
         return Finding(check="index", ok=True, detail=f"{url}: nothing to hold yet")
     try:
-        index = await book.open_own_index()
+        index = await book.index.own()
     except BookBusy as error:
         return Finding(check="index", ok=True, detail=f"{url}: not looked into. {error}")
     if index is None:

@@ -330,7 +330,7 @@ async def _live_candidates(book: Book, query: IndexQuery) -> list[Candidate]:
     """
     wanted = query.limit
     while True:
-        index = await book.searchable()
+        index = await book.index.searchable()
         epoch = book.catalog.epoch()
         candidates = await index.search(query)
         found, after = live_ids(book.catalog, [one.id for one in candidates], query.scope)

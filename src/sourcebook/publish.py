@@ -16,6 +16,7 @@ import shutil
 from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING
 
+from sourcebook.book_index import UNSETTLED
 from sourcebook.catalog.embeddings import (
     Embedding,
     keep_embeddings,
@@ -35,20 +36,19 @@ if TYPE_CHECKING:
 _SLICE = 1024  # texts embedded, kept and upserted at a time: what an interrupted run does not do again
 _SPARE = 96_000_000  # bytes; the index writes its log and segments in files of up to 32 MB
 _BYTES_PER_PASSAGE = 8_000  # vector and terms in catalog, log and index, and the passage's text
-_UNSETTLED = "unsettled:"
 
 
 async def ready(book: Book, *, work: bool) -> None:
     """Before the first version: clean up after an interrupted run, and see that the index is the catalog's own."""
     known = book.catalog.index_identity() or ""
-    interrupted = known.startswith(_UNSETTLED)
+    interrupted = known.startswith(UNSETTLED)
     if not work and not interrupted and (not known or _index_part(known, book)):
         return
     await asyncio.to_thread(book.catalog.abandon_staged)
-    index = await book.writable(expected=_index_part(known, book))
+    index = await book.index.writable(expected=_index_part(known, book))
     identity = f"{index.identity}:{book.embedding_fingerprint}"
-    await asyncio.to_thread(book.catalog.set_index_identity, _UNSETTLED + identity)
-    if known.removeprefix(_UNSETTLED) != identity:
+    await asyncio.to_thread(book.catalog.set_index_identity, UNSETTLED + identity)
+    if known.removeprefix(UNSETTLED) != identity:
         await fill(book, index)
     elif interrupted:
         await _delete_retired(book, index)
@@ -58,7 +58,7 @@ async def ready(book: Book, *, work: bool) -> None:
 
 def _index_part(known: str, book: Book) -> str:
     """The identity of the index that may be carried on with; "" (none) if its vectors are of another embedder."""
-    identity, _, fingerprint = known.removeprefix(_UNSETTLED).rpartition(":")
+    identity, _, fingerprint = known.removeprefix(UNSETTLED).rpartition(":")
     return identity if fingerprint == book.embedding_fingerprint else ""
 
 
@@ -66,7 +66,7 @@ async def publish(book: Book, drafts: Sequence[Draft]) -> None:
     """Steps 1 to 3 for a batch of documents, which become live together."""
     _require_space(book, drafts)
     staged = await asyncio.to_thread(book.catalog.stage, drafts)
-    index = await book.writable()
+    index = await book.index.writable()
     texts = {
         key: book.embedded_text(draft.title, chunk.heading_path, chunk.text)
         for draft in drafts
@@ -144,10 +144,10 @@ async def retire(book: Book) -> None:
     if not known:
         return
     retired = await asyncio.to_thread(book.catalog.retired)
-    if retired and not known.startswith(_UNSETTLED):
+    if retired and not known.startswith(UNSETTLED):
         await ready(book, work=True)
-    if retired or known.startswith(_UNSETTLED):
-        index = await book.writable()
+    if retired or known.startswith(UNSETTLED):
+        index = await book.index.writable()
         await _delete_retired(book, index)
         await index.settle()
         await asyncio.to_thread(book.catalog.set_index_identity, f"{index.identity}:{book.embedding_fingerprint}")

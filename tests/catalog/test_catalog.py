@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from sourcebook.catalog import answers, reads
-from sourcebook.catalog.catalog import Catalog, passage_id, sql
+from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.embeddings import (
     Embedding,
     keep_embeddings,
@@ -19,6 +19,8 @@ from sourcebook.catalog.embeddings import (
     unembedded,
 )
 from sourcebook.catalog.records import Draft, Failure, SourceRecord, Staged
+from sourcebook.catalog.staging import passage_id
+from sourcebook.catalog.statements import sql
 from sourcebook.errors import CatalogError, NotFound
 from sourcebook.types import Answer, Chunk, Passage, PassageId, Question, Scope, Terms, Usage
 

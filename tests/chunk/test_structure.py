@@ -15,9 +15,10 @@ def words(texts: Sequence[str]) -> list[int]:
     return [len(text.split()) for text in texts]
 
 
-def document(*parts: tuple[str, str] | tuple[str, str, int], title: str | None = None) -> ParsedDocument:
+def document(*parts: tuple[BlockKind, str] | tuple[BlockKind, str, int], title: str | None = None) -> ParsedDocument:
     """Blocks of (kind, text) or ("heading", text, level) set apart by blank lines."""
-    text, blocks = "", []
+    text = ""
+    blocks: list[Block] = []
     for kind, body, *level in parts:
         start = len(text)
         location = f"row {len(blocks) + 1}" if kind == "table_row" else None

@@ -17,11 +17,12 @@ def analyzer() -> KeywordAnalyzer:
 
 
 def score(query: Terms, passage: Terms) -> float:
-    weights = dict(zip(passage.indices.tolist(), passage.weights.tolist(), strict=True))
-    return sum(
+    weights: dict[int, float] = dict(zip(passage.indices.tolist(), passage.weights.tolist(), strict=True))
+    total: float = sum(
         weight * weights.get(index, 0.0)
         for index, weight in zip(query.indices.tolist(), query.weights.tolist(), strict=True)
     )
+    return total
 
 
 @pytest.mark.parametrize(

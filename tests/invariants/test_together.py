@@ -123,7 +123,7 @@ async def test_a_slow_index_never_shows_what_was_deleted(tmp_path: Path) -> None
     async with await Sourcebook.open(home) as book:
         await book.add(folder)
         await book.sync()
-        index = await book.writable()
+        index = await book.index.writable()
         before = await index.count(None)
         await asyncio.to_thread(
             book.catalog.withdraw, [one.id for one in book.catalog.documents("default").values()][:29]

@@ -42,7 +42,7 @@ def test_a_missing_score_is_below_the_lowest_found() -> None:
         candidate("lowest", dense=0.5, keyword=1.0),
         candidate("missing", dense=0.5),
     ]
-    scores = {name: score for name, score, _ in fuse(found, method="standardised", weights=EVEN)}
+    scores = {str(name): score for name, score, _ in fuse(found, method="standardised", weights=EVEN)}
     assert scores["both"] > scores["lowest"] > scores["missing"]
 
 

@@ -7,7 +7,8 @@ from dataclasses import asdict
 from datetime import UTC, datetime
 from typing import Any
 
-from sourcebook.catalog.catalog import Catalog, sql
+from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.statements import sql
 from sourcebook.errors import NotFound
 from sourcebook.types import Answer, Question, Scope
 

@@ -7,13 +7,12 @@ threads. The statements are plain SQL that SQLite and PostgreSQL both run.
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import UTC, datetime
-from hashlib import blake2b
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING
 
+from sourcebook.catalog import staging
 from sourcebook.catalog.records import (
     DocumentRecord,
     Draft,
@@ -24,15 +23,11 @@ from sourcebook.catalog.records import (
     Staged,
 )
 from sourcebook.catalog.schema import connect, upgrade
-from sourcebook.errors import CatalogError
-from sourcebook.types import Chunk, Metadata, PassageId
+from sourcebook.catalog.statements import IN_LIST, batches, explained, metadata_from, names_json, now, sql
+from sourcebook.types import Chunk, PassageId
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine, TextClause
-
-T = TypeVar("T")
-
-IN_LIST = 900  # values in one IN list; SQLite allows 32,766
+    from sqlalchemy import Connection, Engine
 
 
 class Catalog:
@@ -45,7 +40,7 @@ class Catalog:
         self.url = url
         self._engine: Engine = connect(url, home)
         try:
-            with _explained(url):
+            with explained(url):
                 upgrade(self._engine)
         except BaseException:
             self._engine.dispose()
@@ -58,7 +53,7 @@ class Catalog:
     @contextmanager
     def reading(self) -> Iterator[Connection]:
         """A connection whose statements all see one state of the book."""
-        with _explained(self.url), self._engine.connect() as connection:
+        with explained(self.url), self._engine.connect() as connection:
             if self._engine.dialect.name == "postgresql":
                 connection = connection.execution_options(isolation_level="REPEATABLE READ")
             else:
@@ -68,7 +63,7 @@ class Catalog:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection in a transaction that is committed at the end, or rolled back on an error."""
-        with _explained(self.url), self._engine.connect() as connection:
+        with explained(self.url), self._engine.connect() as connection:
             if self._engine.dialect.name == "sqlite":
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
@@ -95,7 +90,7 @@ class Catalog:
                     ON CONFLICT (tenant, url) DO UPDATE
                        SET access = excluded.access, options = excluded.options
                 """),
-                {"url": url, "tenant": tenant, "access": _names(access), "options": options, "now": _now()},
+                {"url": url, "tenant": tenant, "access": names_json(access), "options": options, "now": now()},
             )
         return next(source for source in self.sources() if (source.url, source.tenant) == (url, tenant))
 
@@ -215,7 +210,7 @@ class Catalog:
         with self.writing() as connection:
             connection.execute(
                 sql("UPDATE document SET access = :access WHERE id = :id"),
-                [{"id": document, "access": _names(access)} for document, access in documents],
+                [{"id": document, "access": names_json(access)} for document, access in documents],
             )
             _advance(connection)
 
@@ -224,24 +219,7 @@ class Catalog:
     def stage(self, drafts: Sequence[Draft]) -> list[Staged]:
         """Step 1: write versions and passages, not live. The i'th result belongs to the i'th draft."""
         with self.writing() as connection:
-            staged = _numbered(connection, drafts)
-            _write_documents(connection, staged)
-            _write_versions(connection, staged)
-            connection.execute(
-                sql("INSERT INTO parsed (version_id, text, language) VALUES (:version, :text, :language)"),
-                [{"version": one.version_id, "text": one.draft.text, "language": one.draft.language} for one in staged],
-            )
-            if rows := [row for one in staged for row in _passage_rows(one)]:
-                connection.execute(
-                    sql("""
-                        INSERT INTO passage (id, version_id, ordinal, start_offset, end_offset, text,
-                                             heading_path, page, location, language, text_key)
-                        VALUES (:id, :version, :ordinal, :start, :end, :text,
-                                :heading_path, :page, :location, :language, :text_key)
-                    """),
-                    rows,
-                )
-        return staged
+            return staging.stage(connection, drafts)
 
     def commit(self, staged: Sequence[Staged]) -> None:
         """Step 3: in one transaction the new versions become live and the old ones are retired."""
@@ -270,7 +248,7 @@ class Catalog:
                         "hash": one.draft.content_hash,
                         "recipe": one.draft.recipe,
                         "seconds": json.dumps({stage: round(time, 6) for stage, time in one.draft.seconds.items()}),
-                        "now": _now(),
+                        "now": now(),
                     }
                     for one in staged
                 ],
@@ -284,8 +262,8 @@ class Catalog:
                 sql("""
                     INSERT INTO document (id, tenant, uri, source_id, access, state, error, transient, attempts,
                                           versions, fingerprint, content_hash, recipe, seconds, updated)
-                    VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM document), :tenant, :uri, :source, :access, 'failed', :error, :transient, 1, 0,
-                            :fingerprint, :hash, :recipe, '{}', :now)
+                    VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM document), :tenant, :uri, :source, :access,
+                            'failed', :error, :transient, 1, 0, :fingerprint, :hash, :recipe, '{}', :now)
                     ON CONFLICT (tenant, uri) DO UPDATE
                        SET source_id = excluded.source_id, access = excluded.access, state = 'failed',
                            error = excluded.error, transient = excluded.transient,
@@ -298,13 +276,13 @@ class Catalog:
                         "tenant": one.tenant,
                         "uri": one.uri,
                         "source": one.source_id,
-                        "access": _names(one.access),
+                        "access": names_json(one.access),
                         "error": one.error,
                         "transient": one.transient,
                         "fingerprint": one.fingerprint,
                         "hash": one.content_hash,
                         "recipe": one.recipe,
-                        "now": _now(),
+                        "now": now(),
                     }
                     for one in failures
                 ],
@@ -324,7 +302,7 @@ class Catalog:
                     UPDATE document SET state = 'deleted', error = NULL, live_version_id = NULL, updated = :now
                      WHERE id = :id
                 """),
-                [{**one, "now": _now()} for one in ids],
+                [{**one, "now": now()} for one in ids],
             )
             _advance(connection)
 
@@ -413,171 +391,5 @@ class Catalog:
             connection.execute(sql("UPDATE book SET index_identity = :identity WHERE id = 1"), {"identity": identity})
 
 
-def passage_id(tenant: str, uri: str, version: int, ordinal: int, text: str) -> PassageId:
-    """The content-addressed name of a passage: the same passage gets the same id, however often it is staged."""
-    place = f"{tenant}\0{uri}\0{version}\0{ordinal}\0".encode("utf-8", "surrogatepass")
-    return PassageId(blake2b(place + text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest())
-
-
-def metadata_from(text: str) -> Metadata:
-    """Metadata from its JSON; lists become tuples."""
-    values: dict[str, Any] = json.loads(text)
-    return {key: tuple(value) if isinstance(value, list) else value for key, value in values.items()}
-
-
-def batches(items: Sequence[T], size: int) -> Iterator[Sequence[T]]:
-    """Slices of at most `size`, in order."""
-    for start in range(0, len(items), size):
-        yield items[start : start + size]
-
-
-def _numbered(connection: Connection, drafts: Sequence[Draft]) -> list[Staged]:
-    """Drafts with the ids and version numbers that they get. The transaction is the only one that writes."""
-    known: dict[tuple[str, str], tuple[int, int]] = {}
-    for tenant in {draft.tenant for draft in drafts}:
-        for uris in batches([draft.uri for draft in drafts if draft.tenant == tenant], IN_LIST):
-            rows = connection.execute(
-                sql("SELECT id, uri, versions FROM document WHERE tenant = :tenant AND uri IN :uris", "uris"),
-                {"tenant": tenant, "uris": list(uris)},
-            )
-            known.update({(tenant, row.uri): (row.id, row.versions) for row in rows})
-    next_document = int(connection.execute(sql("SELECT COALESCE(MAX(id), 0) FROM document")).scalar_one()) + 1
-    next_version = int(connection.execute(sql("SELECT COALESCE(MAX(id), 0) FROM version")).scalar_one()) + 1
-    staged = []
-    for draft in drafts:
-        document, versions = known.get((draft.tenant, draft.uri), (next_document, 0))
-        next_document += document == next_document
-        ids = (
-            passage_id(draft.tenant, draft.uri, versions + 1, ordinal, chunk.text)
-            for ordinal, chunk in enumerate(draft.chunks)
-        )
-        staged.append(
-            Staged(
-                draft=draft,
-                document_id=document,
-                version_id=next_version,
-                number=versions + 1,
-                passages=tuple(ids),
-            )
-        )
-        next_version += 1
-    return staged
-
-
-def _write_documents(connection: Connection, staged: Sequence[Staged]) -> None:
-    connection.execute(
-        sql("""
-            INSERT INTO document (id, tenant, uri, source_id, access, state, transient, attempts, versions,
-                                  fingerprint, recipe, seconds, updated)
-            VALUES (:id, :tenant, :uri, :source, :access, 'pending', FALSE, 0, :number, '', '', '{}', :now)
-            ON CONFLICT (tenant, uri) DO UPDATE
-               SET versions = excluded.versions,
-                   source_id = excluded.source_id,
-                   access = excluded.access,
-                   state = CASE document.state WHEN 'deleted' THEN 'pending' ELSE document.state END
-        """),
-        [
-            {
-                "id": one.document_id,
-                "tenant": one.draft.tenant,
-                "uri": one.draft.uri,
-                "source": one.draft.source_id,
-                "access": _names(one.draft.access),
-                "number": one.number,
-                "now": _now(),
-            }
-            for one in staged
-        ],
-    )
-
-
-def _write_versions(connection: Connection, staged: Sequence[Staged]) -> None:
-    connection.execute(
-        sql("""
-            INSERT INTO version (id, document_id, number, state, content_hash, recipe, title, metadata, created)
-            VALUES (:id, :document, :number, 'staged', :hash, :recipe, :title, :metadata, :now)
-        """),
-        [
-            {
-                "id": one.version_id,
-                "document": one.document_id,
-                "number": one.number,
-                "hash": one.draft.content_hash,
-                "recipe": one.draft.recipe,
-                "title": one.draft.title,
-                "metadata": json.dumps(dict(one.draft.metadata), ensure_ascii=False),
-                "now": _now(),
-            }
-            for one in staged
-        ],
-    )
-
-
-def _passage_rows(staged: Staged) -> Iterable[Mapping[str, object]]:
-    for ordinal, (chunk, key, name) in enumerate(
-        zip(staged.draft.chunks, staged.draft.text_keys, staged.passages, strict=True)
-    ):
-        yield {
-            "id": name,
-            "version": staged.version_id,
-            "ordinal": ordinal,
-            "start": chunk.start,
-            "end": chunk.end,
-            "text": chunk.text,
-            "heading_path": json.dumps(chunk.heading_path, ensure_ascii=False),
-            "page": chunk.page,
-            "location": chunk.location,
-            "language": chunk.language,
-            "text_key": key,
-        }
-
-
 def _advance(connection: Connection) -> None:
     connection.execute(sql("UPDATE book SET epoch = epoch + 1 WHERE id = 1"))
-
-
-def _names(access: frozenset[str]) -> str:
-    return json.dumps(sorted(access), ensure_ascii=False)
-
-
-def _now() -> str:
-    return datetime.now(UTC).isoformat(timespec="milliseconds")
-
-
-_statements: dict[tuple[str, tuple[str, ...]], TextClause] = {}
-
-
-def sql(statement: str, *expanding: str) -> TextClause:
-    """The statement, prepared once; `expanding` names the parameters that are IN lists."""
-    known = _statements.get((statement, expanding))
-    if known is None:
-        from sqlalchemy import bindparam, text
-
-        known = text(statement).bindparams(*(bindparam(name, expanding=True) for name in expanding))
-        _statements[statement, expanding] = known
-    return known
-
-
-@contextmanager
-def _explained(url: str) -> Iterator[None]:
-    """Database errors as CatalogError, with what the user can do."""
-    from sqlalchemy.exc import DatabaseError, OperationalError
-
-    try:
-        yield
-    except (DatabaseError, OperationalError) as error:
-        reason = str(error.orig)
-        raise CatalogError(f"The catalog {url} failed: {reason}", remedy=_remedy(reason)) from error
-
-
-def _remedy(reason: str) -> str:
-    lower = reason.lower()
-    if "full" in lower or "disk i/o" in lower:
-        return "Free some disk space and run the same command again; what was in the book is unharmed"
-    if "locked" in lower:
-        return "Another process is writing; try again in a moment"
-    if "malformed" in lower or "not a database" in lower:
-        return "Restore the file from a backup, or move it away and sync again"
-    if "readonly" in lower or "unable to open" in lower:
-        return "Check that the folder exists and can be written"
-    return "Run: sourcebook doctor"

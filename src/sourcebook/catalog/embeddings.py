@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from sourcebook.catalog.catalog import IN_LIST, Catalog, batches, metadata_from, sql
+from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.statements import IN_LIST, batches, metadata_from, sql
 from sourcebook.types import PassageId, Point, Terms
 
 if TYPE_CHECKING:

@@ -6,7 +6,8 @@ import json
 from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
-from sourcebook.catalog.catalog import IN_LIST, Catalog, batches, metadata_from, sql
+from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.statements import IN_LIST, batches, metadata_from, sql
 from sourcebook.errors import NotFound
 from sourcebook.types import LedgerEntry, Passage, PassageId, Scope
 
