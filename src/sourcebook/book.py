@@ -70,6 +70,7 @@ class Sourcebook:
         self._ownership = Ownership(home / "writer.lock", "This book")
         self._syncing = asyncio.Lock()
         self.index = BookIndex(self)
+        self.seen_epoch = -1  # the newest epoch of the catalog that a search has seen
         self._listed = self._done = 0
         self._uris: dict[str, int] = {}
         self.source_ids: frozenset[int] = frozenset()

@@ -81,7 +81,7 @@ class Retrieve:
     dense: float = 0.55
     keyword: float = 0.45
     dense_foreign: float = 0.0
-    candidates: int = 100
+    candidates: int = 50
     closeness: float = 2.0
     merge: bool = True
     fold: bool = True

@@ -294,11 +294,14 @@ async def report(book: Book, plan: Plan, began: float) -> SyncReport:
 
 async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
     """The passages that matter, best first: both channels searched, fused, joined with the catalog, merged."""
-    vectors = await book.embedder.embed([question.text], kind="query")
     settings = book.config.retrieve
+    embedding = asyncio.ensure_future(book.embedder.embed([question.text], kind="query"))
+    await asyncio.sleep(0)  # the model runs in threads of its own; words are analysed meanwhile
+    words = book.analyzer.words(question.text)
+    terms = book.analyzer.query_terms(question.text)
     query = IndexQuery(
-        vector=vectors[0],
-        terms=book.analyzer.query_terms(question.text),
+        vector=(await embedding)[0],
+        terms=terms,
         scope=question.scope,
         filter=question.filter,
         limit=max(settings.candidates, top),
@@ -313,7 +316,7 @@ async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
             break  # otherwise the catalog has changed since the candidates were found to be live
     if settings.closeness and method == "standardised":
         texts = {name: book.embedded_text(one.title, one.heading_path, one.text) for name, one in passages.items()}
-        ranked = rerank(ranked, book.analyzer.words(question.text), texts, weight=settings.closeness)
+        ranked = rerank(ranked, words, texts, weight=settings.closeness)
     hits = [Hit(passage=passages[name], score=score, channels=ranks) for name, score, ranks in ranked]
     if settings.fold:
         hits = fold(hits, top=top)
@@ -331,13 +334,13 @@ async def _live_candidates(book: Book, query: IndexQuery) -> list[Candidate]:
     wanted = query.limit
     while True:
         index = await book.index.searchable()
-        epoch = book.catalog.epoch()
+        before = book.seen_epoch
         candidates = await index.search(query)
-        found, after = live_ids(book.catalog, [one.id for one in candidates], query.scope)
+        found, book.seen_epoch = live_ids(book.catalog, [one.id for one in candidates], query.scope)
         live = [one for one in candidates if one.id in found]
         if len(live) == len(candidates):
             return live
-        if epoch != after:
+        if before != book.seen_epoch:
             continue
         crowded = any(
             sum(channel in one.scores for one in candidates) >= query.limit

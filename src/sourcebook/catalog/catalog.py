@@ -10,7 +10,7 @@ import json
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from sourcebook.catalog import staging
 from sourcebook.catalog.records import (
@@ -27,7 +27,7 @@ from sourcebook.catalog.statements import IN_LIST, batches, explained, metadata_
 from sourcebook.types import Chunk, PassageId
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Engine
+    from sqlalchemy import Connection, Engine, Row
 
 
 class Catalog:
@@ -45,6 +45,18 @@ class Catalog:
         except BaseException:
             self._engine.dispose()
             raise
+
+    def rows(self, statement: str, **parameters: object) -> Sequence[Row[Any]]:
+        """What one SELECT gives: the shortest way, for what every search does. It sees one state of the book."""
+        with explained(self.url), self._engine.connect() as connection:
+            return connection.execute(sql(statement), parameters).all()
+
+    @property
+    def listed(self) -> str:
+        """A subquery of the texts in the JSON list :some: one prepared statement for lists of every length."""
+        if self._engine.dialect.name == "sqlite":
+            return "(SELECT value FROM json_each(:some))"
+        return "(SELECT jsonb_array_elements_text(CAST(:some AS jsonb)))"
 
     def close(self) -> None:
         """Close all connections."""

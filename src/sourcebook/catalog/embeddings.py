@@ -9,7 +9,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from sourcebook.catalog.catalog import Catalog
-from sourcebook.catalog.statements import IN_LIST, batches, metadata_from, sql
+from sourcebook.catalog.statements import metadata_from, sql
 from sourcebook.types import PassageId, Point, Terms
 
 if TYPE_CHECKING:
@@ -32,21 +32,13 @@ def text_key(text: str) -> str:
 
 def known_embeddings(catalog: Catalog, fingerprint: str, keys: Sequence[str]) -> dict[str, Embedding]:
     """The embeddings that are kept for these texts under this fingerprint, by text key."""
-    known: dict[str, Embedding] = {}
+    statement = f"""
+        SELECT text_key, vector, terms FROM embedding
+         WHERE fingerprint = :fingerprint AND text_key IN {catalog.listed}
+    """  # noqa: S608
     with catalog.reading() as connection:
-        for some in batches(keys, IN_LIST):
-            rows = connection.execute(
-                sql(
-                    """
-                    SELECT text_key, vector, terms FROM embedding
-                     WHERE fingerprint = :fingerprint AND text_key IN :some
-                    """,
-                    "some",
-                ),
-                {"fingerprint": fingerprint, "some": list(some)},
-            ).all()
-            known.update((row.text_key, _embedding(row)) for row in rows)
-    return known
+        rows = connection.execute(sql(statement), {"fingerprint": fingerprint, "some": json.dumps(list(keys))}).all()
+    return {row.text_key: _embedding(row) for row in rows}
 
 
 def keep_embeddings(catalog: Catalog, fingerprint: str, embeddings: Mapping[str, Embedding]) -> None:

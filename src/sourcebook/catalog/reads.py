@@ -7,22 +7,25 @@ from collections.abc import Iterator, Sequence
 from typing import TYPE_CHECKING, Any
 
 from sourcebook.catalog.catalog import Catalog
-from sourcebook.catalog.statements import IN_LIST, batches, metadata_from, sql
+from sourcebook.catalog.statements import metadata_from, sql
 from sourcebook.errors import NotFound
 from sourcebook.types import LedgerEntry, Passage, PassageId, Scope
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_LIVE = """
+_WHOLE = """
     SELECT passage.id, passage.ordinal, passage.text, passage.start_offset, passage.end_offset,
            passage.heading_path, passage.page, passage.location, passage.language, passage.text_key,
            version.number, version.title, version.metadata, document.uri, document.access
-      FROM passage
-      JOIN version ON version.id = passage.version_id
-      JOIN document ON document.id = version.document_id
-     WHERE version.state = 'live' AND document.tenant = :tenant
 """
+_LIVE = """
+     WHERE version.id = passage.version_id AND document.id = version.document_id
+       AND version.state = 'live' AND document.tenant = :tenant
+"""
+# SQLite joins in the order written where it says CROSS JOIN; otherwise it may begin with all documents of the tenant.
+_FROM_PASSAGES = " FROM passage CROSS JOIN version CROSS JOIN document "
+_FROM_DOCUMENTS = " FROM document CROSS JOIN version CROSS JOIN passage "
 
 
 def live_ids(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> tuple[set[PassageId], int]:
@@ -30,39 +33,24 @@ def live_ids(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> tuple[
 
     This join decides what is found; an index only proposes.
     """
-    found: set[PassageId] = set()
-    with catalog.reading() as connection:
-        epoch = int(connection.execute(sql("SELECT epoch FROM book WHERE id = 1")).scalar_one())
-        for some in batches(ids, IN_LIST):
-            rows = connection.execute(
-                sql(
-                    """
-                    SELECT passage.id, document.access
-                      FROM passage
-                      JOIN version ON version.id = passage.version_id
-                      JOIN document ON document.id = version.document_id
-                     WHERE version.state = 'live' AND document.tenant = :tenant AND passage.id IN :some
-                    """,
-                    "some",
-                ),
-                {"tenant": scope.tenant, "some": list(some)},
-            ).all()
-            found.update(PassageId(one) for one, access in rows if scope.admits(scope.tenant, _access(access)))
-    return found, epoch
+    rows = catalog.rows(
+        "SELECT NULL AS id, NULL AS access, epoch FROM book WHERE book.id = 1 UNION ALL "  # noqa: S608
+        f"SELECT passage.id, document.access, NULL {_FROM_PASSAGES} {_LIVE} AND passage.id IN {catalog.listed}",
+        tenant=scope.tenant,
+        some=json.dumps(ids),
+    )
+    epoch = next(row.epoch for row in rows if row.id is None)
+    return {row.id for row in rows if row.id and scope.admits(scope.tenant, _access(row.access))}, epoch
 
 
 def live_passages(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> dict[PassageId, Passage]:
     """Those of the passages that are live and that the scope admits, whole."""
-    found: dict[PassageId, Passage] = {}
-    with catalog.reading() as connection:
-        for some in batches(ids, IN_LIST):
-            rows = connection.execute(
-                sql(_LIVE + " AND passage.id IN :some", "some"), {"tenant": scope.tenant, "some": list(some)}
-            ).all()
-            for row in rows:
-                if scope.admits(scope.tenant, _access(row.access)):
-                    found[PassageId(row.id)] = _passage(row)
-    return found
+    rows = catalog.rows(
+        f"{_WHOLE} {_FROM_PASSAGES} {_LIVE} AND passage.id IN {catalog.listed}",
+        tenant=scope.tenant,
+        some=json.dumps(ids),
+    )
+    return {PassageId(row.id): _passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))}
 
 
 def count_live(catalog: Catalog, scope: Scope | None = None) -> tuple[int, int]:
@@ -77,26 +65,6 @@ def count_live(catalog: Catalog, scope: Scope | None = None) -> tuple[int, int]:
         ).all()
     seen = [row.passages for row in rows if scope is None or scope.admits(row.tenant, _access(row.access))]
     return len(seen), sum(seen)
-
-
-def passages_between(
-    catalog: Catalog, document: str, version: int, first: int, last: int, scope: Scope
-) -> tuple[str, list[Passage]]:
-    """Passages `first` to `last` (ordinals, inclusive) of a live version, and the parsed text they span."""
-    with catalog.reading() as connection:
-        rows = connection.execute(
-            sql(
-                _LIVE
-                + """ AND document.uri = :uri AND version.number = :version
-                      AND passage.ordinal BETWEEN :first AND :last ORDER BY passage.ordinal"""
-            ),
-            {"tenant": scope.tenant, "uri": document, "version": version, "first": first, "last": last},
-        ).all()
-        passages = [_passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))]
-        if not passages:
-            return "", []
-        start, end = passages[0].start, max(passage.end for passage in passages)
-        return _slice(connection, document, version, start, end, scope), passages
 
 
 def quote(catalog: Catalog, document: str, version: int, start: int, end: int, scope: Scope) -> str | None:
@@ -130,7 +98,8 @@ def whole_document(catalog: Catalog, uri: str, scope: Scope) -> tuple[str, list[
     """The parsed text of a live document and its passages in order. Errors: NotFound."""
     with catalog.reading() as connection:
         rows = connection.execute(
-            sql(_LIVE + " AND document.uri = :uri ORDER BY passage.ordinal"), {"tenant": scope.tenant, "uri": uri}
+            sql(_WHOLE + _FROM_DOCUMENTS + _LIVE + " AND document.uri = :uri ORDER BY passage.ordinal"),
+            {"tenant": scope.tenant, "uri": uri},
         ).all()
         passages = [_passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))]
         if not passages:

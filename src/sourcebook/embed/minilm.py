@@ -196,7 +196,10 @@ class MiniLM:
         encode = tokenizer.encode_batch if offsets else tokenizer.encode_batch_fast
         for start in range(0, len(texts), _ENCODED_AT_ONCE):
             some = [_SURROGATE.sub("\ufffd", text) for text in texts[start : start + _ENCODED_AT_ONCE]]
-            yield from encode(some, add_special_tokens=False)
+            if len(some) == 1:  # no threads to wake for a single question
+                yield tokenizer.encode(some[0], add_special_tokens=False)
+            else:
+                yield from encode(some, add_special_tokens=False)
 
     async def _in_worker(self, work: Callable[[], Result]) -> Result:
         return await asyncio.get_running_loop().run_in_executor(self._workers, work)
@@ -223,7 +226,10 @@ class MiniLM:
 
                 options = onnxruntime.SessionOptions()
                 options.intra_op_num_threads = threads
-                options.add_session_config_entry("session.intra_op.allow_spinning", "0")  # burns a core for nothing
+                # Threads that wait for each other within a run spin, which saves a question a fifth of its time,
+                # and sleep between runs.
+                options.add_session_config_entry("session.intra_op.allow_spinning", "1" if threads > 1 else "0")
+                options.add_session_config_entry("session.force_spinning_stop", "1")
                 options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_ENABLE_BASIC
                 options.log_severity_level = 3
                 try:
