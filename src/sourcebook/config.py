@@ -9,7 +9,7 @@ from __future__ import annotations
 import os
 import tomllib
 from collections.abc import Mapping
-from dataclasses import dataclass, field, fields, replace
+from dataclasses import dataclass, field, fields
 from math import isfinite
 from pathlib import Path
 from typing import Any, get_type_hints
@@ -229,11 +229,6 @@ def _checked(config: Config) -> Config:
     if config.retrieve.dense + config.retrieve.keyword == 0:
         raise ConfigError("retrieve.dense and retrieve.keyword are both 0", remedy="Give one of them a weight")
     return config
-
-
-def with_parts(config: Config, **urls: str | None) -> Config:
-    """The same settings with other parts; None leaves a part as it is."""
-    return replace(config, parts=replace(config.parts, **{name: url for name, url in urls.items() if url is not None}))
 
 
 def template() -> str:
