@@ -1,9 +1,9 @@
 """A model for tests of everything around the model: it quotes the first sentence that shares a word of the question."""
 
 import re
-from collections.abc import AsyncIterator
+from collections.abc import AsyncGenerator
 
-from sourcebook.models.base import CitedPart, Finish, ModelEvent, ModelRequest, TextPart
+from sourcebook.models.base import Capabilities, CitedPart, Finish, ModelEvent, ModelRequest, TextPart
 
 _SENTENCE = re.compile(r"[^.!?\s](?:[^.!?\n]|\n(?!\n))*[.!?]?")
 
@@ -13,8 +13,9 @@ class Verbatim:
 
     name = "verbatim-1"
     window = 100_000
+    capabilities = Capabilities(cites=True)
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         wanted = _words(request.question)
         seen: set[str] = set()
         for number, hit in enumerate(request.evidence, 1):
@@ -26,6 +27,9 @@ class Verbatim:
                     seen.add(hit.passage.document)
                     yield CitedPart(number=number, start=sentence.start(), end=sentence.end())
         yield Finish(reason="stop" if seen else "unknown")
+
+    async def close(self) -> None:
+        pass
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())

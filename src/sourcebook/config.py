@@ -96,6 +96,91 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Memory:
+    """What conversations bring into a prompt.
+
+    window: tokens of the last turns, verbatim. summary: tokens of the summary of those before.
+    facts: what users have said of themselves, recalled at most, and as many preferences; 0: none.
+    threshold: similarity, from -1 to 1, that a fact must have to the question. learn: whether facts are looked for.
+    rewrite: whether a question is rewritten to stand alone before passages are searched; seconds: for that call.
+    """
+
+    window: int = 1500
+    summary: int = 300
+    facts: int = 5
+    threshold: float = 0.3
+    learn: bool = True
+    rewrite: bool = True
+    seconds: float = 10.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Route:
+    """How the model is called, and which models stand in for each other; docs/routing.md tells more.
+
+    models: URLs in order, used where parts.model is "route:"; what stands behind a # overrides settings for one of
+    them. strategy: "fallback", "cascade" (the first is the cheap one), "split", "cheapest" or "fastest".
+    split_by: "tenant" or "account", whose calls all go to the same model; "": chance.
+    attempts: calls of one model, retries included; retry_seconds: after which it is not asked again.
+    elsewhere: the terminal errors with which the next model is tried. rounds: times that a reply which breaks off
+    may go through the models.
+    breaker_failures: failures in a row after which a model is left alone for breaker_seconds; 0: never.
+    concurrency, requests_per_minute, tokens_per_minute: of each model; 0: no limit. queue_seconds: wait for a turn.
+    hedge_percentile: a second call goes out when a reply begins later than this share, in percent, of the latest.
+    cascade_confidence, cascade_probability, cascade_agreement: from 0 to 1; below it, the strong model is asked.
+    cascade_reasons: ends of the cheap reply with which it is asked, too.
+    deadline_seconds: for a request without a deadline. first_seconds, idle_seconds: silence before and within a
+    reply after which the model is given up. 0 switches any of these off.
+    """
+
+    models: tuple[str, ...] = ()
+    strategy: str = "fallback"
+    split_by: str = ""
+    attempts: int = 3
+    retry_seconds: float = 20.0
+    elsewhere: tuple[str, ...] = (
+        "NotAuthorised",
+        "NoSuchModel",
+        "ContextTooLong",
+        "QuotaExhausted",
+        "Refused",
+        "InvalidReply",
+    )
+    rounds: int = 2
+    breaker_failures: int = 5
+    breaker_seconds: float = 30.0
+    concurrency: int = 0
+    requests_per_minute: int = 0
+    tokens_per_minute: int = 0
+    queue_seconds: float = 0.0
+    hedge_percentile: float = 0.0
+    cascade_confidence: float = 0.3
+    cascade_probability: float = 0.7
+    cascade_agreement: float = 0.0
+    cascade_reasons: tuple[str, ...] = ("unknown", "length", "filtered")
+    deadline_seconds: float = 120.0
+    first_seconds: float = 60.0
+    idle_seconds: float = 30.0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Tables:
+    """What one SQL query over the tables of documents may take.
+
+    max_seconds: of time, loading of tables not counted. max_memory: bytes for the tables and the query.
+    max_rows, max_characters: of the result that a model is given, which is cut there. max_cell: characters of one
+    cell. threads: at work on a query.
+    """
+
+    max_seconds: float = 10.0
+    max_memory: int = 1_000_000_000
+    max_rows: int = 200
+    max_characters: int = 16_000
+    max_cell: int = 2_000
+    threads: int = 2
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Sources:
     """Which files are taken. hidden: also those whose names start with a dot."""
 
@@ -113,6 +198,9 @@ class Config:
     embed: Embed = field(default_factory=Embed)
     retrieve: Retrieve = field(default_factory=Retrieve)
     answer: Answer = field(default_factory=Answer)
+    memory: Memory = field(default_factory=Memory)
+    route: Route = field(default_factory=Route)
+    tables: Tables = field(default_factory=Tables)
 
 
 SECTIONS: Mapping[str, type] = {
@@ -123,6 +211,9 @@ SECTIONS: Mapping[str, type] = {
     "embed": Embed,
     "retrieve": Retrieve,
     "answer": Answer,
+    "memory": Memory,
+    "route": Route,
+    "tables": Tables,
 }
 
 
@@ -166,6 +257,8 @@ def _section(kind: type, written: Any, environment: Mapping[str, str], name: str
 
 
 def _from_text(text: str, kind: type, where: str) -> object:
+    if kind == tuple[str, ...]:
+        return tuple(part.strip() for part in text.split(",") if part.strip())
     if kind is bool:
         if text.lower() in ("1", "true", "yes", "on"):
             return True
@@ -181,6 +274,10 @@ def _from_text(text: str, kind: type, where: str) -> object:
 def _typed(value: object, kind: type, where: str) -> object:
     if kind is float and isinstance(value, int) and not isinstance(value, bool):
         return float(value)
+    if kind == tuple[str, ...]:
+        if not isinstance(value, list) or not all(isinstance(one, str) for one in value):
+            raise ConfigError(f"{where} must be a list of texts, not {value!r}", remedy="Correct the file")
+        return tuple(value)
     if type(value) is not kind:
         raise ConfigError(f"{where} must be a {_KINDS[kind]}, not {value!r}", remedy="Correct the file")
     return value
@@ -208,6 +305,33 @@ _LEAST: Mapping[str, float] = {
     "retrieve.closeness": 0,
     "answer.passages": 1,
     "answer.sentences": 1,
+    "memory.window": 50,
+    "memory.summary": 50,
+    "memory.facts": 0,
+    "memory.threshold": -1,
+    "memory.seconds": 0.1,
+    "route.attempts": 1,
+    "route.retry_seconds": 0,
+    "route.rounds": 1,
+    "route.breaker_failures": 0,
+    "route.breaker_seconds": 0.01,
+    "route.concurrency": 0,
+    "route.requests_per_minute": 0,
+    "route.tokens_per_minute": 0,
+    "route.queue_seconds": 0,
+    "route.hedge_percentile": 0,
+    "route.cascade_confidence": 0,
+    "route.cascade_probability": 0,
+    "route.cascade_agreement": 0,
+    "route.deadline_seconds": 0,
+    "route.first_seconds": 0,
+    "route.idle_seconds": 0,
+    "tables.max_seconds": 0.1,
+    "tables.max_memory": 50_000_000,
+    "tables.max_rows": 1,
+    "tables.max_characters": 100,
+    "tables.max_cell": 10,
+    "tables.threads": 1,
 }
 
 
@@ -228,7 +352,30 @@ def _checked(config: Config) -> Config:
         raise ConfigError(f"retrieve.fusion is {config.retrieve.fusion!r}", remedy='Use "standardised" or "rrf"')
     if config.retrieve.dense + config.retrieve.keyword == 0:
         raise ConfigError("retrieve.dense and retrieve.keyword are both 0", remedy="Give one of them a weight")
+    _check_route(config.route)
     return config
+
+
+def _check_route(route: Route) -> None:
+    for name, allowed in _ROUTE_WORDS.items():
+        value = getattr(route, name)
+        for word in (value,) if isinstance(value, str) else value:
+            if word not in allowed:
+                known = ", ".join(f'"{one}"' for one in allowed)
+                raise ConfigError(f"route.{name} is {word!r}", remedy=f"Known: {known}")
+    for name in ("cascade_confidence", "cascade_probability", "cascade_agreement"):
+        if getattr(route, name) > 1:
+            raise ConfigError(f"route.{name} is {getattr(route, name):g}, but 1 at most", remedy="Lower it")
+    if route.hedge_percentile >= 100:
+        raise ConfigError(f"route.hedge_percentile is {route.hedge_percentile:g}", remedy="Use less than 100, as 95")
+
+
+_ROUTE_WORDS: Mapping[str, tuple[str, ...]] = {
+    "strategy": ("fallback", "cascade", "split", "cheapest", "fastest"),
+    "split_by": ("", "tenant", "account"),
+    "elsewhere": (*Route().elsewhere, "InvalidRequest"),
+    "cascade_reasons": ("unknown", "length", "filtered", "stop", "tool_calls"),
+}
 
 
 def template() -> str:
@@ -248,4 +395,6 @@ def template() -> str:
 def _toml(value: object) -> str:
     if isinstance(value, bool):
         return "true" if value else "false"
+    if isinstance(value, tuple):
+        return f"[{', '.join(_toml(one) for one in value)}]"
     return f'"{value}"' if isinstance(value, str) else str(value)

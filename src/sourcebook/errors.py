@@ -16,7 +16,23 @@
     │   └── TooLarge                past a limit (size, pages, time, expansion); names the setting
     ├── VectorIndexError            the vector index failed
     ├── EmbedError                  the embedder failed
-    ├── ModelError                  the language model failed
+    ├── ModelError                  the language model failed; has .provider, .status and .request_id
+    │   ├── Transient               the same call may succeed later, or elsewhere
+    │   │   ├── RateLimited         too many calls; has .retry_after
+    │   │   ├── Unavailable         the vendor is down, overloaded or out of reach; has .retry_after
+    │   │   ├── Interrupted         the reply broke off in the middle; has .text, what had come
+    │   │   └── DeadlineExceeded    the time that was given is over
+    │   └── Terminal                trying again changes nothing
+    │       ├── InvalidRequest      the vendor does not accept the request
+    │       ├── NotAuthorised       no key, a wrong key, or one that may not
+    │       ├── NoSuchModel         the vendor has no model of this name
+    │       ├── ContextTooLong      the prompt does not fit the model's window
+    │       ├── Refused             the vendor's policy forbids the prompt or the reply
+    │       ├── QuotaExhausted      the vendor's account has no money or quota left
+    │       ├── InvalidReply        the reply is not what was asked for: broken, or against the schema
+    │       └── BudgetExceeded      our own budget does not allow the call
+    ├── ToolError                   a tool failed, or was asked for something that it does not do
+    ├── PromptError                 a template or its variables are not valid
     ├── FilterError                 a metadata filter cannot be understood
     └── NotFound                    no such document, passage or answer
 
@@ -25,7 +41,7 @@
 
 from __future__ import annotations
 
-from typing import ClassVar
+from typing import Any, ClassVar
 
 
 class SourcebookError(Exception):
@@ -118,7 +134,102 @@ class EmbedError(SourcebookError):
 
 
 class ModelError(SourcebookError):
-    """The language model failed."""
+    """The language model failed.
+
+    provider: who was called ("openai"). status: of the HTTP reply, or 0. request_id: the vendor's.
+    retry_after: seconds that the vendor asks to wait, or None. text: what had come of the reply.
+    """
+
+    def __init__(
+        self,
+        message: str,
+        *,
+        remedy: str = "",
+        provider: str = "",
+        status: int = 0,
+        request_id: str = "",
+        retry_after: float | None = None,
+        text: str = "",
+    ) -> None:
+        super().__init__(message, remedy=remedy)
+        self.provider = provider
+        self.status = status
+        self.request_id = request_id
+        self.retry_after = retry_after
+        self.text = text
+
+    def __reduce__(self) -> tuple[object, ...]:
+        return _rebuild_model_error, (type(self), self.args[0], {**self.__dict__})
+
+
+def _rebuild_model_error(kind: type[ModelError], message: str, fields: dict[str, Any]) -> ModelError:
+    return kind(message, **fields)
+
+
+class Transient(ModelError):
+    """The same call may succeed later, or elsewhere."""
+
+    transient = True
+
+
+class RateLimited(Transient):
+    """Too many calls or tokens in too short a time."""
+
+
+class Unavailable(Transient):
+    """The vendor is down, overloaded or out of reach."""
+
+
+class Interrupted(Transient):
+    """The reply broke off in the middle; `text` is what had come of it."""
+
+
+class DeadlineExceeded(Transient):
+    """The time that was given for the call is over."""
+
+
+class Terminal(ModelError):
+    """Trying again changes nothing."""
+
+
+class InvalidRequest(Terminal):
+    """The vendor does not accept the request."""
+
+
+class NotAuthorised(Terminal):
+    """No key, a wrong key, or one that may not do this."""
+
+
+class NoSuchModel(Terminal):
+    """The vendor has no model of this name."""
+
+
+class ContextTooLong(Terminal):
+    """The prompt does not fit the model's window."""
+
+
+class Refused(Terminal):
+    """The vendor's policy forbids the prompt or the reply."""
+
+
+class QuotaExhausted(Terminal):
+    """The vendor's account has no money or quota left."""
+
+
+class InvalidReply(Terminal):
+    """The reply is not what was asked for: broken, or against the schema."""
+
+
+class BudgetExceeded(Terminal):
+    """Our own budget does not allow the call."""
+
+
+class ToolError(SourcebookError):
+    """A tool failed, or was asked for something that it does not do."""
+
+
+class PromptError(SourcebookError):
+    """A template or its variables are not valid."""
 
 
 class FilterError(SourcebookError):

@@ -224,6 +224,7 @@ async def _draft(
         title=same.title,
         language=same.language,
         metadata={**same.metadata, **_metadata(item)},
+        tables=same.tables,
         seconds={"parse": perf_counter() - began},
     )
 
@@ -250,6 +251,7 @@ def _cut(book: Book, document: ParsedDocument) -> Reusable:
         metadata=document.metadata,
         chunks=chunks,
         text_keys=tuple(text_key(book.embedded_text(document.title, one.heading_path, one.text)) for one in chunks),
+        tables=document.tables,
     )
 
 

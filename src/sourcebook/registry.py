@@ -23,6 +23,13 @@ class Entry:
     extra: str | None = None
 
 
+_BEHIND_HTTP = (
+    "anthropic", "anyscale", "azure", "azure-responses", "bedrock", "cerebras", "cohere", "databricks", "deepseek",
+    "fireworks", "gemini", "groq", "http", "https", "huggingface", "llama-server", "lmstudio", "mistral", "modal",
+    "nvidia", "ollama", "openai", "openai-responses", "openrouter", "replicate", "runpod", "tgi", "tgi-chat",
+    "together", "vllm", "xai",
+)  # fmt: skip
+
 BUILT_IN: dict[str, dict[str, Entry]] = {
     "embed": {
         "hashing": Entry("sourcebook.embed.hashing:open_hashing"),
@@ -34,6 +41,7 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
     },
     "model": {
         "extractive": Entry("sourcebook.models.extractive:open_extractive"),
+        **dict.fromkeys(_BEHIND_HTTP, Entry("sourcebook.models.opening:open_http")),
     },
     "source": {
         "file": Entry("sourcebook.sources.files:open_files"),

@@ -154,11 +154,54 @@ class Page:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Column:
+    """A column of a table. type: BIGINT, HUGEINT, DECIMAL(p,s), DOUBLE, BOOLEAN, DATE, TIMESTAMP or VARCHAR."""
+
+    name: str
+    type: str
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Table:
+    """A table of a document, kept as one so that SQL can count and join it. Its rows are in its passages too.
+
+    name: of the sheet or the database's table; "" if the file itself is the table. columns: their names differ,
+    whatever their case. rows: how many. places: (row number there, from 1; how many) of each run of adjacent rows.
+    data: the cells: zlib of a JSON list of batches of rows; a batch is a list of columns; a column is the text of
+    its cells, such as SQL reads for its type, parted by U+001F; an empty one is NULL.
+    """
+
+    name: str
+    columns: tuple[Column, ...]
+    rows: int
+    places: tuple[tuple[int, int], ...]
+    data: bytes = field(repr=False)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LiveTable:
+    """A table of a live document, without its cells. key: names its cells in the catalog; they never change.
+
+    version: of the document, from 1. title: the document's.
+    """
+
+    key: str
+    document: str
+    version: int
+    name: str
+    columns: tuple[Column, ...]
+    rows: int
+    places: tuple[tuple[int, int], ...]
+    title: str | None = None
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class ParsedDocument:
     """What a parser makes of bytes: one text, and where its structure lies in it.
 
     language: ISO 639-1 code of the text, or None if unsure.
     metadata: what the file says of itself (author, dates, subject), for filters.
+    tables: those of CSV files, spreadsheets, records and databases.
     """
 
     text: str
@@ -167,6 +210,7 @@ class ParsedDocument:
     title: str | None = None
     language: str | None = None
     metadata: Metadata = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -297,17 +341,69 @@ class Citation:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Usage:
-    """Tokens a model call took, and who counted them. cost: micro-US-dollars."""
+    """Tokens a model call took, and who counted them. cost: micro-US-dollars.
+
+    input_tokens: all of the prompt; `cached_tokens` of them were read from the vendor's prompt cache, and
+    `cache_write_tokens` of them written to it. output_tokens: all of the reply; `reasoning_tokens` of them thought.
+    counted_by: "vendor" if the vendor reported them, else the tokenizer that counted. exact: whether the numbers
+    are the vendor's own; a call that broke off is counted by what came.
+    priced: false if the price of some of it is not known: then cost is what is known, which may be nothing.
+    """
 
     input_tokens: int = 0
     output_tokens: int = 0
+    cached_tokens: int = 0
+    cache_write_tokens: int = 0
+    reasoning_tokens: int = 0
     counted_by: str = ""
+    exact: bool = True
     cost: int = 0
+    priced: bool = True
+
+    def __add__(self, other: Usage) -> Usage:
+        """Both together."""
+        return Usage(
+            input_tokens=self.input_tokens + other.input_tokens,
+            output_tokens=self.output_tokens + other.output_tokens,
+            cached_tokens=self.cached_tokens + other.cached_tokens,
+            cache_write_tokens=self.cache_write_tokens + other.cache_write_tokens,
+            reasoning_tokens=self.reasoning_tokens + other.reasoning_tokens,
+            counted_by=self.counted_by or other.counted_by,
+            exact=self.exact and other.exact,
+            cost=self.cost + other.cost,
+            priced=self.priced and other.priced,
+        )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class LeftOut:
+    """Something meant for a prompt that is not in it, or only in part.
+
+    kind: "passage", "turn", "example" or "fact". what: a passage's id, else its first words. reason: why, for
+    people. tokens: that it would have taken, or, of a passage that was cut, those that were saved.
+    """
+
+    kind: str
+    what: str
+    reason: str
+    tokens: int = 0
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Unsupported:
+    """A sentence of an answer that its sources do not support. reason: why, for people."""
+
+    text: str
+    reason: str
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Answer:
-    """A finished answer. known: false if nothing in reach supports an answer; then there are no citations."""
+    """A finished answer. known: false if nothing in reach supports an answer; then there are no citations.
+
+    unsupported: sentences of the text that nothing cited supports. left_out: what the prompt had no room for.
+    finish: why the model's reply ended, one of `models.base.FinishReason`; "length" means that it was cut off.
+    """
 
     id: str
     question: str
@@ -317,6 +413,9 @@ class Answer:
     hits: tuple[Hit, ...] = ()
     model: str = ""
     usage: Usage = field(default_factory=Usage)
+    unsupported: tuple[Unsupported, ...] = ()
+    left_out: tuple[LeftOut, ...] = ()
+    finish: str = "stop"
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -353,3 +452,72 @@ class LedgerEntry:
     content_hash: str | None
     updated: str
     seconds: Mapping[str, float] = field(default_factory=dict)
+
+
+# --- money: micro-US-dollars ------------------------------------------------------------------------------
+
+
+Period = Literal["day", "month", "total"]
+"""What a budget is for. Days and months are UTC's."""
+
+Outcome = Literal["finished", "broken", "cancelled", "lost"]
+"""How a model call ended. "lost": its process died during the call, and what it cost is not known."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Budget:
+    """What may be spent in a period: by one account of a tenant, or by all of them together (account "*")."""
+
+    tenant: str = "default"
+    account: str = "*"
+    period: Period
+    limit: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class BudgetStanding:
+    """A budget as it stands. spent: settled; held: for calls under way. renews: the day it begins anew, or None."""
+
+    budget: Budget
+    spent: int
+    held: int
+    renews: str | None
+
+    @property
+    def left(self) -> int:
+        """What a further call may cost at most; negative if more was spent than the limit."""
+        return self.budget.limit - self.spent - self.held
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Reservation:
+    """Money held for a call before it is made. id: the call's. at: stamp; the call counts to the day of it."""
+
+    id: str
+    at: str
+    tenant: str
+    account: str
+    model: str
+    purpose: str
+    amount: int
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CallRecord:
+    """One model call in the usage ledger.
+
+    id: ours, the same as of its reservation. at: stamp of its beginning. request_id: the vendor's.
+    reserved: what was held for it; 0 if no budget applied. A vendor may charge more than that: cost is the truth.
+    """
+
+    id: str
+    at: str
+    tenant: str
+    account: str
+    purpose: str
+    model: str
+    outcome: Outcome
+    usage: Usage
+    request_id: str = ""
+    answer_id: str | None = None
+    reserved: int = 0

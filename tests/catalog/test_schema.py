@@ -3,10 +3,12 @@
 import sqlite3
 import subprocess
 import sys
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from alembic import op
+from alembic import command, op
 from alembic.config import Config
 from alembic.script import ScriptDirectory
 
@@ -14,7 +16,19 @@ from sourcebook.catalog import schema
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.errors import CatalogError, ConfigError
 
-TABLES = {"alembic_version", "answer", "book", "document", "embedding", "parsed", "passage", "source", "version"}
+TABLES = {
+    "0001": {"answer", "book", "document", "embedding", "parsed", "passage", "source", "version"},
+    "0002": {"budget", "reservation", "spending", "usage"},
+    "0003": {"conversation", "example", "memory", "turn", "turn_document"},
+    "0004": {"table_data"},
+}
+"""What each migration creates."""
+REVISIONS = sorted(TABLES)
+
+
+def tables_at(revision: str) -> set[str]:
+    """All tables of the schema of this revision."""
+    return {"alembic_version"}.union(*(TABLES[one] for one in REVISIONS if one <= revision))
 
 
 def tables(path: Path) -> set[str]:
@@ -40,34 +54,54 @@ def test_from_nothing_to_head(tmp_path: Path) -> None:
     with catalog.reading() as connection:
         assert schema.current(connection) == schema.HEAD
     catalog.close()
-    assert tables(tmp_path / "catalog.db") == TABLES
+    assert tables(tmp_path / "catalog.db") == tables_at(schema.HEAD)
     Catalog("sqlite:catalog.db", tmp_path).close()
 
 
-def test_the_newest_migration_is_head_and_they_form_a_line() -> None:
+def migrations() -> Config:
     config = Config()
     config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    scripts = ScriptDirectory.from_config(config)
+    return config
+
+
+def at_revision(revision: str, name: str, folder: Path) -> Path:
+    """A database of this revision, with a row in each table that is to survive."""
+    engine = schema.connect(f"sqlite:{name}", folder)
+    config = migrations()
+    with engine.begin() as connection:
+        config.attributes["connection"] = connection
+        command.upgrade(config, revision)
+    engine.dispose()
+    path = folder / name
+    execute(
+        path,
+        "UPDATE book SET epoch = 7",
+        """
+        INSERT INTO source (url, tenant, access, options, added)
+        VALUES ('file:///a', 't', '[]', '{"include": [], "exclude": []}', '')
+        """,
+    )
+    return path
+
+
+def test_the_newest_migration_is_head_and_they_form_a_line() -> None:
+    scripts = ScriptDirectory.from_config(migrations())
     assert scripts.get_heads() == [schema.HEAD]
     line = [one.revision for one in scripts.walk_revisions()][::-1]
     assert line == [f"{number:04}" for number in range(1, len(line) + 1)]
+    assert line == REVISIONS
 
 
-def test_from_every_earlier_version_to_head(tmp_path: Path) -> None:
-    from alembic import command
-
-    config = Config()
-    config.set_main_option("script_location", str(Path(schema.__file__).parent / "migrations"))
-    fresh = tmp_path / "fresh.db"
+@pytest.mark.parametrize("revision", REVISIONS)
+def test_from_every_earlier_version_to_head(tmp_path: Path, revision: str) -> None:
     Catalog("sqlite:fresh.db", tmp_path).close()
-    for script in ScriptDirectory.from_config(config).walk_revisions():
-        engine = schema.connect(f"sqlite:{script.revision}.db", tmp_path)
-        with engine.begin() as connection:
-            config.attributes["connection"] = connection
-            command.upgrade(config, script.revision)
-        engine.dispose()
-        Catalog(f"sqlite:{script.revision}.db", tmp_path).close()
-        assert columns(tmp_path / f"{script.revision}.db") == columns(fresh)
+    path = at_revision(revision, "old.db", tmp_path)
+    assert tables(path) == tables_at(revision)
+    catalog = Catalog("sqlite:old.db", tmp_path)
+    assert columns(path) == columns(tmp_path / "fresh.db")
+    assert [one.url for one in catalog.sources()] == ["file:///a"]
+    assert catalog.epoch() == 7
+    catalog.close()
 
 
 def columns(path: Path) -> list[tuple[str, str]]:
@@ -82,21 +116,44 @@ def columns(path: Path) -> list[tuple[str, str]]:
         connection.close()
 
 
-def test_an_interrupted_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.mark.parametrize("last", sorted(set().union(*TABLES.values())))
+def test_an_interrupted_migration_leaves_nothing(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, last: str) -> None:
+    with interrupted_at(last, monkeypatch), pytest.raises(KeyboardInterrupt):
+        Catalog("sqlite:catalog.db", tmp_path)
+    assert tables(tmp_path / "catalog.db") == set()
+    Catalog("sqlite:catalog.db", tmp_path).close()
+    assert tables(tmp_path / "catalog.db") == tables_at(schema.HEAD)
+
+
+@pytest.mark.parametrize("revision", REVISIONS[:-1])
+def test_an_interrupted_upgrade_leaves_the_earlier_version(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, revision: str
+) -> None:
+    path = at_revision(revision, "catalog.db", tmp_path)
+    before = columns(path)
+    (last,) = sorted(TABLES[schema.HEAD])[-1:]
+    with interrupted_at(last, monkeypatch), pytest.raises(KeyboardInterrupt):
+        Catalog("sqlite:catalog.db", tmp_path)
+    assert columns(path) == before
+    catalog = Catalog("sqlite:catalog.db", tmp_path)
+    assert tables(path) == tables_at(schema.HEAD)
+    assert [one.url for one in catalog.sources()] == ["file:///a"]
+    catalog.close()
+
+
+@contextmanager
+def interrupted_at(table: str, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Ctrl-C when the migrations come to this table."""
     create = op.create_table
 
     def interrupted(name: str, *columns: object) -> object:
-        if name == "passage":
+        if name == table:
             raise KeyboardInterrupt
         return create(name, *columns)  # type: ignore[arg-type]
 
     with monkeypatch.context() as patched:
         patched.setattr(op, "create_table", interrupted)
-        with pytest.raises(KeyboardInterrupt):
-            Catalog("sqlite:catalog.db", tmp_path)
-    assert tables(tmp_path / "catalog.db") == set()
-    Catalog("sqlite:catalog.db", tmp_path).close()
-    assert tables(tmp_path / "catalog.db") == TABLES
+        yield
 
 
 def test_several_processes_may_open_a_new_catalog_at_once(tmp_path: Path) -> None:

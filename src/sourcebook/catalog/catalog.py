@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from sourcebook.catalog import staging
+from sourcebook.catalog.origins import forget_gone
 from sourcebook.catalog.records import (
     DocumentRecord,
     Draft,
@@ -24,6 +25,7 @@ from sourcebook.catalog.records import (
 )
 from sourcebook.catalog.schema import connect, upgrade
 from sourcebook.catalog.statements import IN_LIST, batches, explained, metadata_from, names_json, now, sql
+from sourcebook.catalog.tables import read_tables
 from sourcebook.types import Chunk, PassageId
 
 if TYPE_CHECKING:
@@ -188,6 +190,7 @@ class Catalog:
                 """),
                 {"version": found.id},
             ).all()
+            tables = read_tables(connection, found.id)
         chunks = tuple(
             Chunk(
                 text=row.text,
@@ -207,6 +210,7 @@ class Catalog:
             metadata=metadata_from(found.metadata),
             chunks=chunks,
             text_keys=tuple(row.text_key for row in rows),
+            tables=tables,
         )
 
     def refresh(self, seen: Sequence[tuple[int, str]]) -> None:
@@ -237,7 +241,10 @@ class Catalog:
         """Step 3: in one transaction the new versions become live and the old ones are retired."""
         with self.writing() as connection:
             connection.execute(
-                sql("UPDATE version SET state = 'retired' WHERE document_id = :document AND state = 'live'"),
+                sql("""
+                    UPDATE version SET state = 'retired'
+                     WHERE id = (SELECT live_version_id FROM document WHERE id = :document)
+                """),
                 [{"document": one.document_id} for one in staged],
             )
             connection.execute(
@@ -301,7 +308,10 @@ class Catalog:
             )
 
     def withdraw(self, document_ids: Sequence[int]) -> None:
-        """Delete documents: when this returns, nothing of them can be found, whatever the index still holds."""
+        """Delete documents: when this returns, nothing of them can be found, whatever the index still holds.
+
+        What conversations remember of them is gone as well.
+        """
         if not document_ids:
             return
         ids = [{"id": document} for document in document_ids]
@@ -316,6 +326,7 @@ class Catalog:
                 """),
                 [{**one, "now": now()} for one in ids],
             )
+            forget_gone(connection, document_ids)
             _advance(connection)
 
     def abandon_staged(self) -> int:
@@ -350,21 +361,23 @@ class Catalog:
                     sql("SELECT DISTINCT text_key FROM passage WHERE version_id IN :some", "some"), {"some": some}
                 ).scalars()
                 candidates = list(keys)
-                for table, column in (("passage", "version_id"), ("parsed", "version_id"), ("version", "id")):
+                for table in ("passage", "parsed", "table_data", "version"):
+                    column = "id" if table == "version" else "version_id"
                     statement = f"DELETE FROM {table} WHERE {column} IN :some"  # noqa: S608
                     connection.execute(sql(statement, "some"), {"some": some})
                 for unused in batches(candidates, IN_LIST):
-                    connection.execute(
-                        sql(
-                            """
-                            DELETE FROM embedding
-                             WHERE text_key IN :some
-                               AND NOT EXISTS (SELECT 1 FROM passage WHERE passage.text_key = embedding.text_key)
-                            """,
-                            "some",
-                        ),
-                        {"some": unused},
-                    )
+                    for fingerprint in _fingerprints(connection):
+                        connection.execute(
+                            sql(
+                                """
+                                DELETE FROM embedding
+                                 WHERE fingerprint = :fingerprint AND text_key IN :some
+                                   AND NOT EXISTS (SELECT 1 FROM passage WHERE passage.text_key = embedding.text_key)
+                                """,
+                                "some",
+                            ),
+                            {"fingerprint": fingerprint, "some": unused},
+                        )
             connection.execute(
                 sql("""
                     DELETE FROM document
@@ -401,6 +414,17 @@ class Catalog:
         """Note that the index of this identity holds all that is live."""
         with self.writing() as connection:
             connection.execute(sql("UPDATE book SET index_identity = :identity WHERE id = 1"), {"identity": identity})
+
+
+def _fingerprints(connection: Connection) -> Iterator[str]:
+    """The embedders that embeddings are kept of: found one after the other in the key, which is not read through."""
+    last = ""
+    while True:
+        following = "SELECT MIN(fingerprint) FROM embedding WHERE fingerprint > :last"
+        found = connection.execute(sql(following), {"last": last}).scalar_one()
+        if found is None:
+            return
+        yield (last := str(found))
 
 
 def _advance(connection: Connection) -> None:

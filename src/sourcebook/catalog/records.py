@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 
-from sourcebook.types import Chunk, Metadata, PassageId
+from sourcebook.types import Chunk, Metadata, PassageId, Table
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -58,6 +58,7 @@ class Draft:
     title: str | None = None
     language: str | None = None
     metadata: Metadata = field(default_factory=dict)
+    tables: tuple[Table, ...] = ()
     seconds: Mapping[str, float] = field(default_factory=dict)
 
 
@@ -97,7 +98,7 @@ class Retired:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Reusable:
-    """A version with the same bytes and recipe: its text and chunks serve again, unparsed."""
+    """A version with the same bytes and recipe: its text, chunks and tables serve again, unparsed."""
 
     text: str
     language: str | None
@@ -105,3 +106,4 @@ class Reusable:
     metadata: Metadata
     chunks: tuple[Chunk, ...]
     text_keys: tuple[str, ...]
+    tables: tuple[Table, ...] = ()

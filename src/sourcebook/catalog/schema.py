@@ -5,6 +5,7 @@ The tables themselves are defined once, by the numbered migrations in `migration
     source     where documents come from              document   one row of the ledger each
     version    one content of a document, staged, live or retired
     passage    the pieces of a version                parsed     a version's whole text, which quotes are cut from
+    table_data the tables of a version, for SQL
     embedding  vectors and terms by (fingerprint, hash of the text)
     answer     what was answered, and everything it was made from
 """
@@ -19,7 +20,7 @@ from sourcebook.errors import CatalogError, ConfigError, MissingExtra
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-HEAD = "0001"
+HEAD = "0004"
 """The newest migration. Kept here because importing Alembic to find out takes 0.2 s."""
 
 _SQLITE_PRAGMAS = (

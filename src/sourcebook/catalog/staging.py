@@ -1,4 +1,4 @@
-"""Step 1 of publishing: new versions with their texts and passages, written but not live."""
+"""Step 1 of publishing: new versions with their texts, passages and tables, written but not live."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sourcebook.catalog.records import Draft, Staged
 from sourcebook.catalog.statements import IN_LIST, batches, names_json, now, sql
+from sourcebook.catalog.tables import write_tables
 from sourcebook.types import PassageId
 
 if TYPE_CHECKING:
@@ -16,11 +17,12 @@ if TYPE_CHECKING:
 
 
 def stage(connection: Connection, drafts: Sequence[Draft]) -> list[Staged]:
-    """Write versions and passages, not live. The i'th result belongs to the i'th draft."""
+    """Write versions, passages and tables, not live. The i'th result belongs to the i'th draft."""
     staged = _numbered(connection, drafts)
     _write_documents(connection, staged)
     _write_versions(connection, staged)
     _write_texts(connection, staged)
+    write_tables(connection, {one.version_id: one.draft.tables for one in staged if one.draft.tables})
     return staged
 
 

@@ -20,6 +20,7 @@ _PARSERS = {
     "xml": "sourcebook.parse.xml:XmlParser",
     "eml": "sourcebook.parse.mail:MailParser",
     "pptx": "sourcebook.parse.slides:SlideParser",
+    "sqlite": "sourcebook.parse.databases:DatabaseParser",
     **dict.fromkeys(("xlsx", "xls", "xlsb", "ods"), "sourcebook.parse.sheets:SheetParser"),
     **dict.fromkeys(
         ("pdf", "docx", "odt", "epub", "rtf", "doc", "ppt", "msg", "image"),
@@ -28,7 +29,7 @@ _PARSERS = {
 }
 
 
-_FINGERPRINTS = "text-2 markdown-1 html-1 delimited-1 json-1 xml-1 mail-1 slides-1 sheets-1 rich-1"
+_FINGERPRINTS = "text-2 markdown-1 html-1 delimited-2 databases-1 json-2 xml-1 mail-1 slides-1 sheets-2 rich-1"
 _LIBRARIES = ("kreuzberg", "python-calamine", "charset-normalizer")
 
 

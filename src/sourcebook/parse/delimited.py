@@ -1,4 +1,4 @@
-"""CSV and TSV: each record is a row that carries its headers."""
+"""CSV and TSV: each record is a row that carries its headers, and all of them are a table."""
 
 from __future__ import annotations
 
@@ -14,6 +14,7 @@ from sourcebook.parse.base import Limits
 from sourcebook.parse.draft import Draft, too_much_text
 from sourcebook.parse.encoding import decode
 from sourcebook.parse.rows import first_row, header_names, is_header, row_text
+from sourcebook.parse.tables import TableDraft
 from sourcebook.types import ParsedDocument
 
 _DELIMITERS = ",;\t|"
@@ -24,7 +25,7 @@ _SAMPLE_RECORDS = 100
 class DelimitedParser:
     """Values parted by commas, semicolons, tabs or bars, whichever the file shows; RFC 4180 quoting."""
 
-    fingerprint = "delimited-1"
+    fingerprint = "delimited-2"
 
     def accepts(self, name: str, head: bytes) -> bool:  # noqa: ARG002
         """By its name: any text could be a table of one column."""
@@ -42,12 +43,15 @@ class DelimitedParser:
         if first is None:
             raise Empty("There is no row in it")
         headers = header_names(sample[first]) if is_header(sample[first], sample[first + 1 :]) else None
+        table = TableDraft("", headers, written=True)
         for number, record in enumerate(chain(sample, records), 1):
             if number <= first:
                 draft.add("paragraph", row_text(None, record))
             elif number > first + 1 or headers is None:
                 draft.add("table_row", row_text(headers, record), location=f"row {number}")
-        return draft.finish()
+                table.add(number, record)
+        made = table.finish()
+        return draft.finish(tables=() if made is None else (made,))
 
 
 def _delimiter(text: str, name: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Mapping
 
 from sourcebook.errors import Empty, TooLarge
 from sourcebook.parse.base import Limits
-from sourcebook.types import Block, BlockKind, MetadataValue, Page, ParsedDocument
+from sourcebook.types import Block, BlockKind, MetadataValue, Page, ParsedDocument, Table
 
 # Control characters, and those that do not survive storage or display: each becomes a space, so that offsets hold.
 _UNPRINTABLE = re.compile(r"[\x00-\x08\x0b\x0c\x0e-\x1f\x7f\ufeff\ufffe\uffff]")
@@ -75,9 +75,11 @@ class Draft:
         title: str | None = None,
         metadata: Mapping[str, MetadataValue] | None = None,
         paged: bool = False,
+        tables: Iterable[Table] = (),
     ) -> ParsedDocument:
         """The document. paged: pages are derived from those of the blocks. Errors: Empty."""
-        return document("".join(self._parts), self._blocks, title=title, metadata=metadata, paged=paged)
+        text = "".join(self._parts)
+        return document(text, self._blocks, title=title, metadata=metadata, paged=paged, tables=tables)
 
 
 def document(
@@ -87,6 +89,7 @@ def document(
     title: str | None = None,
     metadata: Mapping[str, MetadataValue] | None = None,
     paged: bool = False,
+    tables: Iterable[Table] = (),
 ) -> ParsedDocument:
     """A document of a finished text, which is storable. Errors: Empty."""
     blocks = tuple(blocks)
@@ -98,6 +101,7 @@ def document(
         pages=_pages(blocks, len(text)) if paged else (),
         title=_title(title),
         metadata={key: _clean(value) for key, value in (metadata or {}).items() if value not in ("", ())},
+        tables=tuple(tables),
     )
 
 

@@ -25,7 +25,7 @@ _MAGIC = (  # (offset, bytes, format)
     (0, b"\x7fELF", "program"),
     (0, b"MZ\x90\0", "program"),
     (0, b"\xca\xfe\xba\xbe", "program"),
-    (0, b"SQLite format 3\0", "SQLite database"),
+    (0, b"SQLite format 3\0", "sqlite"),
     (0, b"ID3", "audio"),
     (0, b"OggS", "audio"),
     (0, b"fLaC", "audio"),

@@ -1,4 +1,4 @@
-"""JSON and JSON Lines: each record is a row that carries its keys; nested keys are dotted."""
+"""JSON and JSON Lines: each record is a row that carries its keys; nested keys are dotted. Records make a table."""
 
 from __future__ import annotations
 
@@ -10,7 +10,8 @@ from sourcebook.parse.base import Limits
 from sourcebook.parse.draft import Draft
 from sourcebook.parse.encoding import decode
 from sourcebook.parse.rows import row_text
-from sourcebook.types import ParsedDocument
+from sourcebook.parse.tables import Cell, TableDraft
+from sourcebook.types import ParsedDocument, Table
 
 _MAX_DEPTH = 200
 
@@ -20,7 +21,7 @@ Json = None | bool | int | float | str | list["Json"] | dict[str, "Json"]
 class JsonParser:
     """One JSON value, or one a line."""
 
-    fingerprint = "json-1"
+    fingerprint = "json-2"
 
     def accepts(self, name: str, head: bytes) -> bool:  # noqa: ARG002
         """By its name."""
@@ -32,27 +33,28 @@ class JsonParser:
         if not text.strip():
             raise Empty("There is no text in it")
         draft = Draft(limits)
+        tables: list[Table] = []
         by_line = name.lower().endswith((".jsonl", ".ndjson"))
         try:
             if by_line:
-                _write_lines(draft, text)
+                tables += _write_lines(draft, text)
             else:
-                _write_value(draft, _load(text))
+                tables += _write_value(draft, _load(text))
         except json.JSONDecodeError as error:
             if by_line or not _looks_like_lines(text):
                 raise _broken(error) from error
             draft = Draft(limits)
             try:
-                _write_lines(draft, text)
+                tables += _write_lines(draft, text)
             except json.JSONDecodeError:
                 raise _broken(error) from error
-        return draft.finish()
+        return draft.finish(tables=() if name.lower().endswith(".ipynb") else tables)
 
 
-def _write_value(draft: Draft, value: Json) -> None:
+def _write_value(draft: Draft, value: Json) -> Iterator[Table]:
     """An array of records as rows; an object that holds such arrays with their names as headings."""
     if isinstance(value, list):
-        _write_array(draft, value)
+        yield from _write_array(draft, value, "")
         return
     if not isinstance(value, dict):
         draft.add("paragraph", _scalar(value))
@@ -66,18 +68,55 @@ def _write_value(draft: Draft, value: Json) -> None:
     for key, item in arrays.items():
         if isinstance(item, list):
             draft.add("heading", key, level=1)
-            _write_array(draft, item)
+            yield from _write_array(draft, item, key)
 
 
-def _write_array(draft: Draft, items: list[Json]) -> None:
+def _write_array(draft: Draft, items: list[Json], name: str) -> Iterator[Table]:
+    table = _Records(name)
     for number, item in enumerate(items, 1):
         draft.add("table_row", _record_text(item), location=f"item {number}")
+        table.add(number, item)
+    yield from table.finish()
 
 
-def _write_lines(draft: Draft, text: str) -> None:
+def _write_lines(draft: Draft, text: str) -> Iterator[Table]:
+    table = _Records("")
     for number, line in enumerate(text.split("\n"), 1):
         if line.strip():
-            draft.add("table_row", _record_text(_load(line)), location=f"line {number}")
+            item = _load(line)
+            draft.add("table_row", _record_text(item), location=f"line {number}")
+            table.add(number, item)
+    yield from table.finish()
+
+
+class _Records:
+    """The table of records: a column for each path to a scalar, or to a list of such. Lists of objects are left out."""
+
+    def __init__(self, name: str) -> None:
+        self._columns: list[str] = []
+        self._places: dict[str, int] = {}
+        self._table: TableDraft | None = TableDraft(name, self._columns, written=False)
+
+    def add(self, number: int, item: Json) -> None:
+        """Append a record; what is none makes that there is no table."""
+        if self._table is None or not isinstance(item, dict):
+            self._table = None
+            return
+        row: list[Cell] = [None] * len(self._columns)
+        for path, leaf in _leaves(item):
+            if "[" in path:
+                continue
+            if path not in self._places:
+                self._places[path] = len(self._columns)
+                self._columns.append(path)
+                row.append(None)
+            row[self._places[path]] = _scalar(leaf) if isinstance(leaf, list) else leaf
+        self._table.add(number, row)
+
+    def finish(self) -> Iterator[Table]:
+        """The table, if there is one."""
+        if self._table is not None and (made := self._table.finish()) is not None:
+            yield made
 
 
 def _record_text(item: Json) -> str:
@@ -89,6 +128,10 @@ def _record_text(item: Json) -> str:
 
 def leaves(value: Json) -> Iterator[tuple[str, str]]:
     """(dotted path, text) of each scalar; lists of scalars are one leaf. Errors: TooLarge if nested too deep."""
+    return ((path, _scalar(leaf)) for path, leaf in _leaves(value))
+
+
+def _leaves(value: Json) -> Iterator[tuple[str, Json]]:
     stack: list[tuple[str, Json, int]] = [("", value, 0)]
     while stack:
         path, item, depth = stack.pop()
@@ -100,13 +143,13 @@ def leaves(value: Json) -> Iterator[tuple[str, str]]:
         elif isinstance(item, list) and any(isinstance(child, (dict, list)) for child in item):
             below = [(f"{path}[{number}]", child, depth + 1) for number, child in enumerate(item, 1)]
             stack.extend(reversed(below))
-        elif isinstance(item, list):
-            yield path, ", ".join(_scalar(child) for child in item)
         else:
-            yield path, _scalar(item)
+            yield path, item
 
 
 def _scalar(value: Json) -> str:
+    if isinstance(value, list):
+        return ", ".join(map(_scalar, value))
     if value is None:
         return ""
     if isinstance(value, bool):

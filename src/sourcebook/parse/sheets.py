@@ -1,4 +1,4 @@
-"""Spreadsheets: each row of each sheet carries its headers, and says where it stands."""
+"""Spreadsheets: each row of each sheet carries its headers, and says where it stands; its tables are kept."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from sourcebook.parse.base import Limits
 from sourcebook.parse.draft import Draft, too_many_rows
 from sourcebook.parse.formats import identify
 from sourcebook.parse.rows import first_row, header_names, is_header, is_value, row_text
-from sourcebook.types import ParsedDocument
+from sourcebook.parse.tables import Cell, TableDraft
+from sourcebook.types import ParsedDocument, Table
 
 _SAMPLE = 50  # rows from which headers are judged
 
@@ -28,7 +29,7 @@ class SheetParser:
     @property
     def fingerprint(self) -> str:
         """With the library's version."""
-        return f"sheets-1 python-calamine-{version('python-calamine')}"
+        return f"sheets-2 python-calamine-{version('python-calamine')}"
 
     def accepts(self, name: str, head: bytes) -> bool:
         """By its content."""
@@ -47,28 +48,32 @@ class SheetParser:
         if data.startswith(b"PK"):
             check_archive(data, limits)
         draft = Draft(limits)
+        tables: list[Table] = []
         try:
             workbook = CalamineWorkbook.from_filelike(io.BytesIO(data))
             for number, sheet in enumerate(workbook.sheets_metadata):
                 if sheet.typ == SheetTypeEnum.WorkSheet and sheet.visible != SheetVisibleEnum.VeryHidden:
                     rows = _rows(workbook.get_sheet_by_index(number), limits)
-                    write_sheet(draft, sheet.name, rows)
+                    tables += write_sheet(draft, sheet.name, rows)
         except PasswordError as error:
             raise locked() from error
         except CalamineError as error:
             raise Damaged(
                 f"The spreadsheet cannot be read: {error}"[:500], remedy="Check that it opens in its application"
             ) from error
-        return draft.finish()
+        return draft.finish(tables=tables)
 
 
-def write_sheet(draft: Draft, name: str, rows: Sequence[Sequence[str]]) -> None:
+def write_sheet(draft: Draft, name: str, cells: Sequence[Sequence[Cell]]) -> list[Table]:
     """Add a sheet: its name as a heading, then its rows. The i'th row is row i + 1 of the sheet.
 
-    Empty rows part tables; a part that does not begin with headers of its own goes on with those above.
+    Empty rows part tables; a part that does not begin with headers of its own goes on with those above. Returns the
+    tables: those with headers, and those without that have two rows and two columns at least.
     """
+    rows = [[shown(cell) for cell in row] for row in cells]
     headers: tuple[str, ...] | None = None
     named = False
+    drafts: list[TableDraft] = []
     for top, table in _tables(rows):
         if not named:
             draft.add("heading", name, level=1)
@@ -78,29 +83,36 @@ def write_sheet(draft: Draft, name: str, rows: Sequence[Sequence[str]]) -> None:
         new = is_header(table[first], below) and (headers is None or _over_values(table[first], below))
         if new:
             headers = header_names(table[first])
+            drafts.append(TableDraft(name, headers, written=False))
         elif headers is not None and not _fits(table, headers):
             headers = None
+        bare = headers is None and len(table) - first > 1 and sum(1 for cell in table[first] if cell.strip()) > 1
+        if bare:
+            drafts.append(TableDraft(name, None, written=False))
         for number, row in enumerate(table):
             if number != first or not new:
                 alone = number < first or (len(table) == 1 and sum(1 for cell in row if cell.strip()) == 1)
                 text = row_text(None if alone else headers, row)
                 draft.add("table_row", text, location=f"{name}!{top + number + 1}")
+                if not alone and (headers is not None or bare):
+                    drafts[-1].add(top + number + 1, [_exact(cell) for cell in cells[top + number]])
+    return [made for one in drafts if (made := one.finish()) is not None]
 
 
-def _rows(sheet: CalamineSheet, limits: Limits) -> list[list[str]]:
-    """All rows from the sheet's first, as text, cells from column A. A cell merged downwards stands in each row."""
+def _rows(sheet: CalamineSheet, limits: Limits) -> list[list[Cell]]:
+    """All rows from the sheet's first, cells from column A. A cell merged downwards stands in each row."""
     if sheet.start is None:
         return []
-    indent = [""] * sheet.start[1]
-    rows: list[list[str]] = []
+    indent: list[Cell] = [""] * sheet.start[1]
+    rows: list[list[Cell]] = []
     for cells in sheet.iter_rows():
-        rows.append(indent + [shown(cell) for cell in cells])
+        rows.append([*indent, *cells])
         if len(rows) > limits.max_rows:
             raise too_many_rows(limits)
     for (top, column), (bottom, right) in (sheet.merged_cell_ranges or ())[:10_000]:
         if top < len(rows) and bottom > top and right == column < len(rows[top]):
             for row in rows[top + 1 : bottom + 1]:
-                row[column] = row[column] or rows[top][column]
+                row[column] = rows[top][column] if row[column] == "" else row[column]
     return rows
 
 
@@ -131,6 +143,11 @@ def _fits(table: Sequence[Sequence[str]], headers: tuple[str, ...]) -> bool:
     """Whether every filled cell stands under one of the names."""
     width = len(headers)
     return all(not cell.strip() for row in table for cell in row[width:])
+
+
+def _exact(cell: Cell) -> Cell:
+    """A number with the 15 digits that spreadsheets show: 0.3 for 0.1 + 0.2."""
+    return float(format(cell, ".15g")) if isinstance(cell, float) else cell
 
 
 def shown(cell: object) -> str:

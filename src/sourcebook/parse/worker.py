@@ -15,6 +15,7 @@ import struct
 import sys
 import threading
 import time
+from base64 import b64decode, b64encode
 from dataclasses import asdict
 from typing import IO
 
@@ -22,7 +23,7 @@ from sourcebook.errors import ParseError, TooLarge
 from sourcebook.parse.archives import nested_too_deep
 from sourcebook.parse.base import Limits
 from sourcebook.parse.builtin import parser_of
-from sourcebook.types import Block, Page, ParsedDocument
+from sourcebook.types import Block, Column, Page, ParsedDocument, Table
 
 _GRACE = 5.0  # seconds past the time limit after which the process ends itself, should nobody else do it
 
@@ -69,16 +70,26 @@ def packed(document: ParsedDocument) -> dict[str, object]:
         "pages": [[page.number, page.start, page.end] for page in document.pages],
         "title": document.title,
         "metadata": dict(document.metadata),
+        "tables": [
+            [
+                one.name,
+                [[column.name, column.type] for column in one.columns],
+                one.rows,
+                one.places,
+                b64encode(one.data).decode(),
+            ]
+            for one in document.tables
+        ],
     }
 
 
 def unpacked(answer: dict[str, object]) -> ParsedDocument:
     """The document out of plain data. Errors: KeyError, TypeError, ValueError if it is none."""
     text, title, blocks, pages = answer["text"], answer["title"], answer["blocks"], answer["pages"]
-    metadata = answer["metadata"]
+    metadata, tables = answer["metadata"], answer["tables"]
     if not (isinstance(text, str) and isinstance(blocks, list) and isinstance(pages, list)):
         raise TypeError("not a document")
-    if not isinstance(metadata, dict):
+    if not (isinstance(metadata, dict) and isinstance(tables, list)):
         raise TypeError("not a document")
     return ParsedDocument(
         text=text,
@@ -89,6 +100,16 @@ def unpacked(answer: dict[str, object]) -> ParsedDocument:
         pages=tuple(Page(number=number, start=start, end=end) for number, start, end in pages),
         title=title if isinstance(title, str) else None,
         metadata={key: tuple(value) if isinstance(value, list) else value for key, value in metadata.items()},
+        tables=tuple(
+            Table(
+                name=name,
+                columns=tuple(Column(name=column, type=kind) for column, kind in columns),
+                rows=rows,
+                places=tuple((first, count) for first, count in places),
+                data=b64decode(data),
+            )
+            for name, columns, rows, places, data in tables
+        ),
     )
 
 

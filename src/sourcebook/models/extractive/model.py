@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncGenerator, Sequence
 from functools import cache
 from hashlib import blake2b
 from pathlib import Path
 from typing import TYPE_CHECKING, Final, Literal, Protocol, runtime_checkable
 
 from sourcebook.language import detect
-from sourcebook.models.base import CitedPart, Finish, ModelEvent, ModelRequest, TextPart
+from sourcebook.models.base import Capabilities, CitedPart, Finish, ModelEvent, ModelRequest, TextPart
 from sourcebook.models.extractive.evidence import WordAnalyzer, defines, take_question
 from sourcebook.models.extractive.reading import Sheet, read
 from sourcebook.types import Usage
@@ -69,6 +69,7 @@ class Extractive:
     """
 
     window: Final = 8192
+    capabilities: Final = Capabilities(cites=True)
 
     def __init__(self, embedder: TextEmbedder, analyzer: WordAnalyzer) -> None:
         self._embedder = embedder
@@ -83,7 +84,10 @@ class Extractive:
         """Tokens of a text by the embedder's tokenizer."""
         return self._embedder.count_tokens([text])[0]
 
-    async def stream(self, request: ModelRequest) -> AsyncIterator[ModelEvent]:
+    async def close(self) -> None:
+        """Nothing is held: the embedder belongs to the book."""
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Each chosen sentence and where it stands, then Finish. Errors: EmbedError."""
         asked = take_question(request.question, self._analyzer)
         sheets = read(

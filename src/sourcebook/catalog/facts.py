@@ -1,0 +1,210 @@
+"""Facts: what users said of themselves and of what they want, recalled in later conversations of the same owner.
+
+A fact belongs to the turn that it was learned in: it goes with the conversation, and with what that turn was made
+from. Vectors are kept with the fingerprint of the embedder that made them.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass
+from hashlib import blake2b
+from typing import TYPE_CHECKING, Any, Literal
+
+from sourcebook.catalog.origins import Origin, visible
+from sourcebook.catalog.statements import IN_LIST, batches, names_json, now, sql
+from sourcebook.errors import NotFound
+from sourcebook.types import Scope
+
+if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
+    from sqlalchemy import Connection, Row
+
+    from sourcebook.catalog.catalog import Catalog
+    from sourcebook.catalog.conversations import Conversation
+
+FactKind = Literal["fact", "preference"]
+"""A fact is recalled where it is about the question; a preference, how answers should be, always."""
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Fact:
+    """Something worth recalling. conversation, number: the turn that it was learned in. at: when.
+
+    vector: float32, shape (d,), of length one, made by the embedder of this fingerprint.
+    origins: the document versions that the turn was made from; none for what the user said.
+    """
+
+    id: str
+    kind: FactKind
+    text: str
+    conversation: str
+    number: int
+    at: str
+    vector: NDArray[np.float32]
+    fingerprint: str
+    origins: frozenset[Origin] = frozenset()
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Learned:
+    """A fact on its way in, learned in turn `number`."""
+
+    kind: FactKind
+    text: str
+    number: int
+    vector: NDArray[np.float32]
+
+
+def read_facts(catalog: Catalog, scope: Scope, owner: frozenset[str]) -> list[Fact]:
+    """The facts of exactly this owner, newest first; none if the asker does not go by all the owner's names.
+
+    Facts of the owner's subsets are not among them: what others said must not reach into somebody's answers.
+    """
+    if not scope.principals.issuperset(owner):
+        return []
+    mine = {"tenant": scope.tenant, "owner": names_json(owner)}
+    with catalog.reading() as connection:
+        rows = connection.execute(
+            sql("""
+                SELECT id, kind, text, conversation_id, number, at, vector, fingerprint FROM memory
+                 WHERE tenant = :tenant AND principals = :owner ORDER BY at DESC, conversation_id, number DESC, id
+            """),
+            mine,
+        ).all()
+        made = connection.execute(
+            sql("""
+                SELECT DISTINCT made.conversation_id, made.number, made.document_id, made.version_id,
+                       document.tenant, document.access
+                  FROM memory
+                  JOIN turn_document AS made
+                    ON made.conversation_id = memory.conversation_id AND made.number = memory.number
+                  LEFT JOIN version ON version.id = made.version_id AND version.document_id = made.document_id
+                                   AND version.state = 'live'
+                  LEFT JOIN document ON document.id = version.document_id
+                 WHERE memory.tenant = :tenant AND memory.principals = :owner
+            """),
+            mine,
+        ).all()
+    origins: dict[tuple[str, int], set[Origin]] = {}
+    hidden: set[tuple[str, int]] = set()
+    for row in made:
+        turn = (row.conversation_id, row.number)
+        origins.setdefault(turn, set()).add(Origin(document_id=row.document_id, version_id=row.version_id))
+        if not visible(row, scope):
+            hidden.add(turn)
+    return [
+        _fact(row, frozenset(origins.get((row.conversation_id, row.number), ())))
+        for row in rows
+        if (row.conversation_id, row.number) not in hidden
+    ]
+
+
+def keep_facts(
+    catalog: Catalog,
+    conversation: Conversation,
+    facts: Sequence[Learned],
+    *,
+    upto: int,
+    fingerprint: str,
+    replaced: Collection[str] = (),
+) -> int:
+    """Keep what was learned in the conversation's turns up to `upto`, which are then not looked at again.
+
+    fingerprint: of the embedder that made the vectors. replaced: ids of the owner's facts that no longer hold.
+    Returns how many are new: 0, with nothing written, if another process has looked at these turns already or the
+    conversation is deleted. Facts of a turn that was removed meanwhile are left out.
+    """
+    stamp = now()
+    with catalog.writing() as connection:
+        done = connection.execute(
+            sql("UPDATE conversation SET learned = :upto WHERE id = :id AND learned = :before"),
+            {"upto": upto, "id": conversation.id, "before": conversation.learned},
+        )
+        if not done.rowcount:
+            return 0
+        _delete(connection, conversation.tenant, conversation.owner, replaced)
+        kept = 0
+        for one in facts:
+            inserted = connection.execute(
+                sql("""
+                    INSERT INTO memory (id, tenant, principals, conversation_id, number, at, kind, text, vector,
+                                        fingerprint)
+                    SELECT :id, :tenant, :owner, turn.conversation_id, turn.number, :now, :kind, :text, :vector,
+                           :fingerprint
+                      FROM turn
+                     WHERE turn.conversation_id = :conversation AND turn.number = :number AND NOT turn.removed
+                    ON CONFLICT (id) DO NOTHING
+                """),
+                {
+                    "id": fact_id(conversation.id, one.text),
+                    "tenant": conversation.tenant,
+                    "owner": names_json(conversation.owner),
+                    "conversation": conversation.id,
+                    "number": one.number,
+                    "now": stamp,
+                    "kind": one.kind,
+                    "text": one.text,
+                    "vector": _bytes(one.vector),
+                    "fingerprint": fingerprint,
+                },
+            )
+            kept += inserted.rowcount
+    return kept
+
+
+def keep_vectors(catalog: Catalog, vectors: Sequence[tuple[str, NDArray[np.float32]]], *, fingerprint: str) -> None:
+    """Note the vectors of facts, by id, that the embedder of this fingerprint has made."""
+    if not vectors:
+        return
+    with catalog.writing() as connection:
+        connection.execute(
+            sql("UPDATE memory SET vector = :vector, fingerprint = :fingerprint WHERE id = :id"),
+            [{"id": name, "vector": _bytes(vector), "fingerprint": fingerprint} for name, vector in vectors],
+        )
+
+
+def delete_fact(catalog: Catalog, name: str, scope: Scope, owner: frozenset[str]) -> None:
+    """Forget one fact of this owner. Errors: NotFound."""
+    with catalog.writing() as connection:
+        allowed = scope.principals.issuperset(owner)
+        if not allowed or not _delete(connection, scope.tenant, owner, [name]):
+            raise NotFound(f"No fact {name!r}", remedy="See what is remembered: sourcebook conversations facts")
+
+
+def fact_id(conversation: str, text: str) -> str:
+    """The same fact, learned again in the same conversation, has the same id."""
+    said = " ".join(text.casefold().split())
+    return blake2b(f"{conversation}\0{said}".encode("utf-8", "surrogatepass"), digest_size=16).hexdigest()
+
+
+def _delete(connection: Connection, tenant: str, owner: frozenset[str], names: Collection[str]) -> int:
+    deleted = 0
+    for some in batches(sorted(set(names)), IN_LIST):
+        done = connection.execute(
+            sql("DELETE FROM memory WHERE id IN :some AND tenant = :tenant AND principals = :owner", "some"),
+            {"some": list(some), "tenant": tenant, "owner": names_json(owner)},
+        )
+        deleted += int(done.rowcount)
+    return deleted
+
+
+def _bytes(vector: NDArray[np.float32]) -> bytes:
+    return vector.astype("<f4").tobytes()
+
+
+def _fact(row: Row[Any], origins: frozenset[Origin]) -> Fact:
+    import numpy as np
+
+    return Fact(
+        id=row.id,
+        kind=row.kind,
+        text=row.text,
+        conversation=row.conversation_id,
+        number=row.number,
+        at=row.at,
+        vector=np.frombuffer(row.vector, "<f4").astype(np.float32, copy=False),
+        fingerprint=row.fingerprint,
+        origins=origins,
+    )

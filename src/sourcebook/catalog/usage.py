@@ -1,0 +1,454 @@
+"""The usage ledger: what every model call cost, what is held for calls under way, and the budgets that bound both.
+
+    reserve   before a call: only if settled + held + this stays within every budget that applies
+    settle    after it: the hold becomes a row of the ledger with what the call really took
+    release   instead of settling, where the vendor charged nothing
+
+Money is in micro-US-dollars. A call counts to the UTC day on which it began, wherever midnight falls.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass, fields
+from datetime import UTC, date, datetime, timedelta
+from typing import TYPE_CHECKING, Any, Literal
+
+from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.statements import IN_LIST, batches, now, sql
+from sourcebook.errors import BudgetExceeded, NotFound
+from sourcebook.types import Budget, BudgetStanding, CallRecord, Period, Reservation, Usage
+
+if TYPE_CHECKING:
+    from sqlalchemy import Connection, Row
+
+WHOLE_TENANT = "*"
+"""The account that stands for all accounts of a tenant together."""
+
+Grouping = Literal["day", "model", "account", "purpose"]
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class UsageTotal:
+    """Sums over calls. key: the day, model, account or purpose that they share.
+
+    cost: of the calls whose price is known; unpriced: how many others there are. inexact: calls counted by us and
+    not by the vendor. overrun: what vendors charged beyond what had been held for a call.
+    """
+
+    key: str
+    calls: int
+    input_tokens: int
+    cached_tokens: int
+    cache_write_tokens: int
+    output_tokens: int
+    reasoning_tokens: int
+    cost: int
+    unpriced: int
+    inexact: int
+    overrun: int
+
+
+class UsageLedger:
+    """The ledger in a catalog. Each method is one transaction; threads and processes may share it.
+
+    hold_seconds: how long a reservation stands without being renewed; after that its process counts as dead, its
+    money is free again, and the ledger says that the call was lost. Errors: CatalogError.
+    """
+
+    def __init__(self, catalog: Catalog, *, hold_seconds: float = 180.0) -> None:
+        self._catalog = catalog
+        self.hold_seconds = hold_seconds
+
+    # --- calls ------------------------------------------------------------------------------------------------
+
+    def enter(
+        self,
+        *,
+        settle: Sequence[CallRecord] = (),
+        release: Collection[str] = (),
+        renew: Collection[str] = (),
+        reserve: Sequence[Reservation] = (),
+    ) -> list[BudgetExceeded | None]:
+        """Settle, release, renew and then reserve, in one transaction: many calls share one commit.
+
+        The i'th result belongs to the i'th reservation wanted: None if the money is held, else why it is not.
+        Settling twice is settling once.
+        """
+        with self._catalog.writing() as connection:
+            _settle(connection, settle)
+            _drop(connection, [*release, *(one.id for one in settle)])
+            self._renew(connection, renew)
+            if not reserve:
+                return []
+            _expire(connection)
+            for tenant in sorted({one.tenant for one in reserve}):  # a lock where many may write; SQLite has one writer
+                connection.execute(
+                    sql("UPDATE budget SET cost_limit = cost_limit WHERE tenant = :tenant"), {"tenant": tenant}
+                )
+            return self._reserve(connection, reserve)
+
+    def reserve(self, wanted: Reservation) -> None:
+        """Hold money for a call. Errors: BudgetExceeded, which names the budget, what is left, when it renews."""
+        (refused,) = self.enter(reserve=[wanted])
+        if refused is not None:
+            raise refused
+
+    def settle(self, call: CallRecord) -> None:
+        """Put a call into the ledger, in place of what was held for it."""
+        self.enter(settle=[call])
+
+    def release(self, call_id: str) -> None:
+        """Let go of what was held for a call that cost nothing."""
+        self.enter(release=[call_id])
+
+    def _reserve(self, connection: Connection, wanted: Sequence[Reservation]) -> list[BudgetExceeded | None]:
+        budgets: dict[tuple[str, str], list[Budget]] = {}
+        used: dict[tuple[Budget, str], list[int]] = {}  # by budget and first day of its period: [settled, held]
+        results: list[BudgetExceeded | None] = []
+        accepted: list[Reservation] = []
+        for one in wanted:
+            payer, day = (one.tenant, one.account), one.at[:10]
+            if payer not in budgets:
+                budgets[payer] = _budgets(connection, tenant=one.tenant, accounts=(one.account, WHOLE_TENANT))
+            amounts: list[tuple[Budget, list[int]]] = []
+            for budget in budgets[payer]:
+                key = (budget, _days(budget.period, day)[0])
+                if key not in used:
+                    used[key] = list(_used(connection, budget, day))
+                amounts.append((budget, used[key]))
+            over = [_standing(budget, day, *now_used) for budget, now_used in amounts]
+            over = [standing for standing in over if one.amount > standing.left]
+            if over:
+                results.append(_exceeded(min(over, key=lambda standing: standing.left), one))
+                continue
+            for _, now_used in amounts:
+                now_used[1] += one.amount
+            accepted.append(one)
+            results.append(None)
+        if accepted:
+            expires = _stamp(self.hold_seconds)
+            connection.execute(
+                sql("""
+                    INSERT INTO reservation (id, at, day, tenant, account, purpose, model, amount, expires)
+                    VALUES (:id, :at, :day, :tenant, :account, :purpose, :model, :amount, :expires)
+                """),
+                [
+                    {
+                        "id": one.id,
+                        "at": one.at,
+                        "day": one.at[:10],
+                        "tenant": one.tenant,
+                        "account": one.account,
+                        "purpose": one.purpose,
+                        "model": one.model,
+                        "amount": one.amount,
+                        "expires": expires,
+                    }
+                    for one in accepted
+                ],
+            )
+        return results
+
+    def _renew(self, connection: Connection, ids: Collection[str]) -> None:
+        for some in batches(list(ids), IN_LIST):
+            connection.execute(
+                sql("UPDATE reservation SET expires = :expires WHERE id IN :some", "some"),
+                {"expires": _stamp(self.hold_seconds), "some": some},
+            )
+
+    # --- budgets ----------------------------------------------------------------------------------------------
+
+    def set_budget(self, budget: Budget) -> None:
+        """Set a budget, or change its limit. What was spent in its period already counts."""
+        with self._catalog.writing() as connection:
+            connection.execute(
+                sql("""
+                    INSERT INTO budget (tenant, account, period, cost_limit)
+                    VALUES (:tenant, :account, :period, :limit)
+                    ON CONFLICT (tenant, account, period) DO UPDATE SET cost_limit = excluded.cost_limit
+                """),
+                {"tenant": budget.tenant, "account": budget.account, "period": budget.period, "limit": budget.limit},
+            )
+
+    def remove_budget(self, *, tenant: str, account: str, period: Period) -> None:
+        """Remove a budget. Errors: NotFound."""
+        with self._catalog.writing() as connection:
+            removed = connection.execute(
+                sql("DELETE FROM budget WHERE tenant = :tenant AND account = :account AND period = :period"),
+                {"tenant": tenant, "account": account, "period": period},
+            ).rowcount
+        if not removed:
+            raise NotFound(
+                f"There is no budget per {period} for account {account!r} of tenant {tenant!r}",
+                remedy="See: sourcebook budget list",
+            )
+
+    def budgeted(self) -> frozenset[tuple[str, str]]:
+        """(tenant, account) of every budget; account "*" stands for the whole tenant."""
+        rows = self._catalog.rows("SELECT DISTINCT tenant, account FROM budget")
+        return frozenset((row.tenant, row.account) for row in rows)
+
+    def standings(self, *, tenant: str | None = None, account: str | None = None) -> list[BudgetStanding]:
+        """Budgets and what is left of them today: of one tenant, or those that bind one account of it, or all."""
+        day = now()[:10]
+        accounts = None if account is None else (account, WHOLE_TENANT)
+        with self._catalog.reading() as connection:
+            return [
+                _standing(budget, day, *_used(connection, budget, day))
+                for budget in _budgets(connection, tenant=tenant, accounts=accounts)
+            ]
+
+    # --- reports ----------------------------------------------------------------------------------------------
+
+    def totals(
+        self,
+        by: Grouping,
+        *,
+        since: date | None = None,
+        until: date | None = None,
+        tenant: str | None = None,
+        account: str | None = None,
+    ) -> list[UsageTotal]:
+        """Sums of the calls that began in the days given, both ends included; days in order, else dearest first."""
+        order = "key" if by == "day" else "cost DESC, calls DESC, key"
+        rows = self._catalog.rows(
+            f"""
+            SELECT {by} AS key, COUNT(*) AS calls,
+                   SUM(input_tokens) AS input_tokens, SUM(cached_tokens) AS cached_tokens,
+                   SUM(cache_write_tokens) AS cache_write_tokens, SUM(output_tokens) AS output_tokens,
+                   SUM(reasoning_tokens) AS reasoning_tokens, COALESCE(SUM(cost), 0) AS cost,
+                   SUM(CASE WHEN cost IS NULL THEN 1 ELSE 0 END) AS unpriced,
+                   SUM(CASE WHEN exact THEN 0 ELSE 1 END) AS inexact,
+                   SUM(CASE WHEN reserved > 0 AND cost > reserved THEN cost - reserved ELSE 0 END) AS overrun
+              FROM usage
+             WHERE day >= :since AND day <= :until
+               AND (tenant = :tenant OR :every_tenant) AND (account = :account OR :every_account)
+             GROUP BY {by}
+             ORDER BY {order}
+            """,  # noqa: S608
+            since="" if since is None else since.isoformat(),
+            until="9999" if until is None else until.isoformat(),
+            tenant=tenant or "",
+            account=account or "",
+            every_tenant=tenant is None,
+            every_account=account is None,
+        )
+        return [_total(row) for row in rows]
+
+    def calls(self, *, answer_id: str | None = None, limit: int = 100) -> list[CallRecord]:
+        """Single calls, newest first: all, or those made for one answer."""
+        rows = self._catalog.rows(
+            """
+            SELECT * FROM usage WHERE answer_id = :answer OR :every ORDER BY at DESC, id LIMIT :limit
+            """,
+            answer=answer_id or "",
+            every=answer_id is None,
+            limit=limit,
+        )
+        return [_call(row) for row in rows]
+
+
+# --- within a transaction -------------------------------------------------------------------------------------
+
+
+def _settle(connection: Connection, calls: Iterable[CallRecord]) -> None:
+    """Rows for calls that have none yet, and their costs added to the sums of their day."""
+    costs: dict[tuple[str, str, str], int] = {}
+    for one in calls:
+        written = connection.execute(
+            sql("""
+                INSERT INTO usage (id, at, day, tenant, account, purpose, answer_id, model, request_id, outcome,
+                                   input_tokens, cached_tokens, cache_write_tokens, output_tokens,
+                                   reasoning_tokens, counted_by, exact, cost, reserved)
+                VALUES (:id, :at, :day, :tenant, :account, :purpose, :answer_id, :model, :request_id, :outcome,
+                        :input_tokens, :cached_tokens, :cache_write_tokens, :output_tokens,
+                        :reasoning_tokens, :counted_by, :exact, :cost, :reserved)
+                ON CONFLICT (id) DO UPDATE
+                   SET request_id = excluded.request_id, outcome = excluded.outcome,
+                       answer_id = excluded.answer_id, model = excluded.model,
+                       input_tokens = excluded.input_tokens, cached_tokens = excluded.cached_tokens,
+                       cache_write_tokens = excluded.cache_write_tokens, output_tokens = excluded.output_tokens,
+                       reasoning_tokens = excluded.reasoning_tokens, counted_by = excluded.counted_by,
+                       exact = excluded.exact, cost = excluded.cost
+                 WHERE usage.outcome = 'lost'
+                RETURNING id
+            """),
+            _row(one),
+        ).first()
+        if written is not None and one.usage.cost:
+            for account in {one.account, WHOLE_TENANT}:
+                key = (one.tenant, account, one.at[:10])
+                costs[key] = costs.get(key, 0) + one.usage.cost
+    if costs:
+        connection.execute(
+            sql("""
+                INSERT INTO spending (tenant, account, day, cost) VALUES (:tenant, :account, :day, :cost)
+                ON CONFLICT (tenant, account, day) DO UPDATE SET cost = spending.cost + excluded.cost
+            """),
+            [
+                {"tenant": tenant, "account": account, "day": day, "cost": cost}
+                for (tenant, account, day), cost in sorted(costs.items())
+            ],
+        )
+
+
+def _row(call: CallRecord) -> dict[str, object]:
+    usage = call.usage
+    return {
+        "id": call.id,
+        "at": call.at,
+        "day": call.at[:10],
+        "tenant": call.tenant,
+        "account": call.account,
+        "purpose": call.purpose,
+        "answer_id": call.answer_id,
+        "model": call.model,
+        "request_id": call.request_id,
+        "outcome": call.outcome,
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "output_tokens": usage.output_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+        "counted_by": usage.counted_by,
+        "exact": usage.exact,
+        "cost": usage.cost if usage.priced or usage.cost else None,
+        "reserved": call.reserved,
+    }
+
+
+def _drop(connection: Connection, ids: Sequence[str]) -> None:
+    for some in batches(ids, IN_LIST):
+        connection.execute(sql("DELETE FROM reservation WHERE id IN :some", "some"), {"some": some})
+
+
+def _expire(connection: Connection) -> None:
+    """Free what dead processes held. What their calls cost is not known, and the ledger says so."""
+    stamp = {"now": now()}
+    connection.execute(
+        sql("""
+            INSERT INTO usage (id, at, day, tenant, account, purpose, answer_id, model, request_id, outcome,
+                               input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
+                               counted_by, exact, cost, reserved)
+            SELECT id, at, day, tenant, account, purpose, NULL, model, '', 'lost',
+                   0, 0, 0, 0, 0, '', FALSE, NULL, amount
+              FROM reservation
+             WHERE expires < :now
+            ON CONFLICT (id) DO NOTHING
+        """),
+        stamp,
+    )
+    connection.execute(sql("DELETE FROM reservation WHERE expires < :now"), stamp)
+
+
+def _budgets(connection: Connection, *, tenant: str | None, accounts: tuple[str, ...] | None) -> list[Budget]:
+    rows = connection.execute(
+        sql(
+            """
+            SELECT tenant, account, period, cost_limit
+              FROM budget
+             WHERE (tenant = :tenant OR :every_tenant) AND (account IN :accounts OR :every_account)
+             ORDER BY tenant, account, period
+            """,
+            "accounts",
+        ),
+        {
+            "tenant": tenant or "",
+            "accounts": list(accounts or ("",)),
+            "every_tenant": tenant is None,
+            "every_account": accounts is None,
+        },
+    ).all()
+    return [
+        Budget(tenant=row.tenant, account=row.account, period=row.period, limit=int(row.cost_limit)) for row in rows
+    ]
+
+
+def _used(connection: Connection, budget: Budget, day: str) -> tuple[int, int]:
+    """(settled, held) in the period that the day belongs to; one statement, so that a call is in one of the two."""
+    first, last = _days(budget.period, day)
+    row = connection.execute(
+        sql("""
+            SELECT (SELECT COALESCE(SUM(cost), 0) FROM spending
+                     WHERE tenant = :tenant AND account = :account AND day >= :first AND day <= :last) AS spent,
+                   (SELECT COALESCE(SUM(amount), 0) FROM reservation
+                     WHERE tenant = :tenant AND (account = :account OR :whole)
+                       AND day >= :first AND day <= :last) AS held
+        """),
+        {
+            "tenant": budget.tenant,
+            "account": budget.account,
+            "whole": budget.account == WHOLE_TENANT,
+            "first": first,
+            "last": last,
+        },
+    ).one()
+    return int(row.spent), int(row.held)
+
+
+def _days(period: Period, day: str) -> tuple[str, str]:
+    """The first and last day of the period that a day belongs to, as text that sorts."""
+    if period == "day":
+        return day, day
+    return (f"{day[:7]}-01", f"{day[:7]}-31") if period == "month" else ("", "9999")
+
+
+def _standing(budget: Budget, day: str, spent: int, held: int) -> BudgetStanding:
+    today = date.fromisoformat(day)
+    renews = {
+        "day": (today + timedelta(days=1)).isoformat(),
+        "month": (today.replace(day=1) + timedelta(days=32)).replace(day=1).isoformat(),
+        "total": None,
+    }[budget.period]
+    return BudgetStanding(budget=budget, spent=spent, held=held, renews=renews)
+
+
+def _exceeded(standing: BudgetStanding, wanted: Reservation) -> BudgetExceeded:
+    budget = standing.budget
+    whose = f"tenant {budget.tenant!r}" if budget.account == WHOLE_TENANT else f"account {budget.account!r}"
+    per = "" if budget.period == "total" else f" a {budget.period}"
+    renews = f"It renews on {standing.renews} at 00:00 UTC; or raise it" if standing.renews else "Raise it"
+    return BudgetExceeded(
+        f"The budget of {whose}, {dollars(budget.limit)}{per}, does not allow a call to {wanted.model} that may cost "
+        f"{dollars(wanted.amount)}: {dollars(standing.spent)} spent, {dollars(standing.held)} held for calls under "
+        f"way, {dollars(max(standing.left, 0))} left",
+        remedy=f"{renews}: sourcebook budget set",
+    )
+
+
+def _total(row: Row[Any]) -> UsageTotal:
+    named = row._mapping
+    numbers = {one.name: int(named[one.name]) for one in fields(UsageTotal) if one.name != "key"}
+    return UsageTotal(key=str(named["key"]), **numbers)
+
+
+def dollars(amount: int) -> str:
+    """Micro-dollars for people: whole cents where they are, else as many places as it takes, six at most."""
+    sign, amount = ("-", -amount) if amount < 0 else ("", amount)
+    whole, rest = divmod(amount, 1_000_000)
+    places = f"{rest:06}".rstrip("0")
+    return f"{sign}${whole:,}.{places:0<2}"
+
+
+def _stamp(seconds: float) -> str:
+    return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
+
+
+def _call(row: Row[Any]) -> CallRecord:
+    named = row._mapping
+    usage = {
+        name: named[name]
+        for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
+    }
+    names = ("id", "at", "tenant", "account", "purpose", "model", "outcome", "request_id", "answer_id", "reserved")
+    return CallRecord(
+        usage=Usage(
+            **usage,
+            counted_by=named["counted_by"],
+            exact=bool(named["exact"]),
+            cost=named["cost"] or 0,
+            priced=named["cost"] is not None,
+        ),
+        **{name: named[name] for name in names},
+    )

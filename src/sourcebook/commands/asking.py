@@ -1,0 +1,121 @@
+"""Answers out: ask, search."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator
+from typing import TextIO
+
+import click
+
+from sourcebook.commands.base import asking_options, home_option, json_option, opened, print_json, run, scope_of
+from sourcebook.errors import SourcebookError
+
+
+@click.command()
+@click.argument("question", required=False)
+@click.option(
+    "--source",
+    "sources",
+    metavar="SOURCE",
+    multiple=True,
+    help="Add this file or folder and sync first, all in one go (repeatable)",
+)
+@asking_options
+@home_option
+@json_option
+def ask(
+    question: str | None,
+    sources: tuple[str, ...],
+    where: str | None,
+    names: tuple[str, ...],
+    tenant: str,
+    batch: TextIO | None,
+    own_home: str | None,
+    as_json: bool,
+) -> None:
+    """Answer QUESTION from the documents, and name the sources."""
+    from sourcebook.display import answer_json, show_answer
+
+    questions = _questions(question, batch)
+
+    async def work() -> None:
+        async with opened(own_home, create=bool(sources), bar=not as_json) as book:
+            for source in sources:
+                if not book.follows(source, tenant=tenant):  # whose settings, access lists above all, stay
+                    await book.add(source, tenant=tenant)
+            if sources:
+                await book.sync(wait=60.0)
+            scope = scope_of(tenant, names)
+            for name, text in questions:
+                if batch is not None:
+                    print_json({"id": name, **answer_json(await book.ask(text, scope=scope, where=where))})
+                elif as_json:
+                    print_json(answer_json(await book.ask(text, scope=scope, where=where)))
+                else:
+                    await show_answer(book.stream(text, scope=scope, where=where))
+
+    run(work())
+
+
+@click.command()
+@click.argument("question", required=False)
+@click.option("--top", type=click.IntRange(1, 1000), default=10, show_default=True, help="Passages at most")
+@asking_options
+@home_option
+@json_option
+def search(
+    question: str | None,
+    top: int,
+    where: str | None,
+    names: tuple[str, ...],
+    tenant: str,
+    batch: TextIO | None,
+    own_home: str | None,
+    as_json: bool,
+) -> None:
+    """Find the passages that matter for QUESTION, best first."""
+    from sourcebook.display import hits_json, show_hits
+
+    questions = _questions(question, batch)
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            for name, text in questions:
+                hits = await book.search(text, top=top, scope=scope_of(tenant, names), where=where)
+                if batch is not None:
+                    print_json({"id": name, **hits_json(hits)})
+                elif as_json:
+                    print_json(hits_json(hits))
+                else:
+                    show_hits(hits)
+
+    run(work())
+
+
+def _questions(question: str | None, batch: TextIO | None) -> Iterator[tuple[object, str]]:
+    """(id, text) of the question given, or of each line of the batch."""
+    if (question is None) == (batch is None):
+        raise click.UsageError("Give a QUESTION, or --batch FILE with one a line")
+    if batch is None:
+        assert question is not None
+        return iter([(None, question)])
+
+    def lines() -> Iterator[tuple[object, str]]:
+        for number, line in enumerate(batch, 1):
+            if not line.strip():
+                continue
+            try:
+                row = json.loads(line)
+                name, text = row["id"], row["text"]
+                if not isinstance(text, str) or not text.strip():
+                    raise ValueError("no text")
+                text.encode()  # raises where there are bytes that are no UTF-8, or half characters
+            except (ValueError, KeyError, TypeError) as error:
+                raise SourcebookError(
+                    f"Line {number} of {batch.name} is not a question: {line.strip()[:80]!a}",
+                    remedy='Each line must be {"id": ..., "text": "..."}',
+                ) from error
+            yield name, text
+
+    return lines()

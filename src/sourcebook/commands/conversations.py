@@ -1,0 +1,436 @@
+"""Conversations and what is remembered: chat, conversations, examples."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import asdict
+from typing import TYPE_CHECKING, Any, TextIO
+
+import click
+
+from sourcebook.commands.base import home_option, json_option, opened, print_json, run, scope_of
+from sourcebook.errors import NotFound, SourcebookError
+
+if TYPE_CHECKING:
+    from sourcebook.book import Sourcebook
+    from sourcebook.catalog.conversations import Conversation, ConversationEntry
+    from sourcebook.types import Answer, Scope
+
+_as_option = click.option("--as", "names", metavar="NAME", multiple=True, help="As this user or group (repeatable)")
+_tenant_option = click.option("--tenant", default="default", show_default=True, metavar="NAME", help="Whose")
+_collection_option = click.option(
+    "--collection", default="default", show_default=True, metavar="NAME", help="A set of examples of its own"
+)
+
+
+# --- chat ---------------------------------------------------------------------------------------------------
+
+
+@click.command()
+@click.option("--resume", metavar="ID", help="Go on with this conversation; the start of its id, or `last`, will do")
+@click.option("--where", metavar="FILTER", help="Only documents with such metadata: \"type = 'pdf'\"")
+@_as_option
+@_tenant_option
+@home_option
+@json_option
+def chat(
+    resume: str | None, where: str | None, names: tuple[str, ...], tenant: str, own_home: str | None, as_json: bool
+) -> None:
+    """Talk with the documents: each question may lean on the ones before it.
+
+    Answers come as they are made, with their sources. An empty line is passed over; Ctrl-D, or /quit, ends. In a
+    pipe, each line is a question.
+    """
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            scope = scope_of(tenant, names)
+            conversation = _resumed(book, resume, scope) if resume else None
+            if conversation and sys.stdin.isatty() and not as_json:
+                _show_turns(conversation, last=4)
+            name = conversation.id if conversation else None
+            async for question in _questions():
+                name = name or _start(book, scope)  # a conversation in which nothing is asked leaves no trace
+                try:
+                    await _reply(book, name, question, scope, where, as_json)
+                except SourcebookError as error:
+                    if not sys.stdin.isatty():
+                        raise
+                    click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+            if name and not as_json and sys.stdin.isatty():
+                click.echo(f"Go on with: sourcebook chat --resume {name[:8]}")
+
+    run(work())
+
+
+async def _questions() -> AsyncIterator[str]:
+    """What is typed, line by line; the event loop runs on meanwhile."""
+    typed = _line_at_terminal if sys.stdin.isatty() else _line_in_pipe
+    while (line := await typed()) is not None:
+        if line.strip() in ("/quit", "/exit", "/q"):
+            return
+        if line.strip():
+            yield line.strip()
+
+
+async def _line_in_pipe() -> str | None:
+    import asyncio
+
+    return await asyncio.to_thread(sys.stdin.readline) or None
+
+
+async def _line_at_terminal() -> str | None:
+    """A line, with editing and history; None at its end. In a thread that nobody waits for when Ctrl-C ends all."""
+    import asyncio
+    from contextlib import suppress
+    from threading import Thread
+
+    with suppress(ImportError):
+        import readline  # noqa: F401  # makes `input` an editor
+
+    loop = asyncio.get_running_loop()
+    coming: asyncio.Future[str | None] = loop.create_future()
+
+    def read() -> None:
+        try:
+            line = input("> ")
+        except (EOFError, ValueError):
+            line = None
+        with suppress(RuntimeError):  # the loop has ended
+            loop.call_soon_threadsafe(lambda: None if coming.done() else coming.set_result(line))
+
+    with _terminal_restored():
+        Thread(target=read, daemon=True).start()
+        return await coming
+
+
+@contextmanager
+def _terminal_restored() -> Iterator[None]:
+    """An editor that is left in the middle of a line leaves the terminal without an echo."""
+    try:
+        import termios
+    except ImportError:  # not on Windows, where nothing is to be restored
+        yield
+        return
+    before = termios.tcgetattr(sys.stdin)
+    try:
+        yield
+    finally:
+        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
+
+
+async def _reply(book: Sourcebook, name: str, question: str, scope: Scope, where: str | None, as_json: bool) -> None:
+    from sourcebook.display import answer_json, show_answer
+
+    if not as_json:
+        await show_answer(book.stream(question, scope=scope, where=where, conversation=name))
+        click.echo()
+        return
+    answer: Answer = await book.ask(question, scope=scope, where=where, conversation=name)
+    print_json({"conversation": name, "question": question, **answer_json(answer)})
+
+
+def _start(book: Sourcebook, scope: Scope) -> str:
+    from sourcebook.catalog.conversations import start_conversation
+
+    return start_conversation(book.catalog, scope)
+
+
+# --- conversations ------------------------------------------------------------------------------------------
+
+
+@click.group()
+def conversations() -> None:
+    """See and delete conversations, and what is remembered from them."""
+
+
+@conversations.command("list")
+@click.option("--limit", type=click.IntRange(1, 10_000), default=20, show_default=True, help="So many at most")
+@_as_option
+@_tenant_option
+@home_option
+@json_option
+def list_(limit: int, names: tuple[str, ...], tenant: str, own_home: str | None, as_json: bool) -> None:
+    """Your conversations, the one touched last first."""
+    from sourcebook.catalog.conversations import list_conversations
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            found = list_conversations(book.catalog, scope_of(tenant, names), limit=limit)
+            if as_json:
+                print_json({"conversations": [asdict(one) for one in found]})
+            else:
+                _show_list(found)
+
+    run(work())
+
+
+@conversations.command()
+@click.argument("name", metavar="ID")
+@_as_option
+@_tenant_option
+@home_option
+@json_option
+def show(name: str, names: tuple[str, ...], tenant: str, own_home: str | None, as_json: bool) -> None:
+    """The turns of the conversation ID; the start of its id, or `last`, will do."""
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            conversation = _resumed(book, name, scope_of(tenant, names))
+            if as_json:
+                print_json(_conversation_json(conversation))
+            else:
+                _show_turns(conversation)
+
+    run(work())
+
+
+@conversations.command()
+@click.argument("ids", metavar="ID...", nargs=-1)
+@click.option("--all", "everything", is_flag=True, help="All of yours")
+@_as_option
+@_tenant_option
+@home_option
+@json_option
+def delete(
+    ids: tuple[str, ...], everything: bool, names: tuple[str, ...], tenant: str, own_home: str | None, as_json: bool
+) -> None:
+    """Delete conversations with their turns, summaries, and the facts that were learned in them."""
+    from sourcebook.catalog.conversations import delete_conversation, list_conversations
+
+    if bool(ids) == everything:
+        raise click.UsageError("Name the conversations, or give --all")
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            scope = scope_of(tenant, names)
+            listed = [one.id for one in list_conversations(book.catalog, scope, limit=sys.maxsize)]
+            wanted = listed if everything else [_matching(listed, one) for one in ids]
+            for one in dict.fromkeys(wanted):
+                delete_conversation(book.catalog, one, scope)
+            if as_json:
+                print_json({"deleted": list(dict.fromkeys(wanted))})
+            else:
+                _counted("Deleted", len(set(wanted)), "conversation")
+
+    run(work())
+
+
+@conversations.command()
+@_as_option
+@_tenant_option
+@home_option
+@json_option
+def facts(names: tuple[str, ...], tenant: str, own_home: str | None, as_json: bool) -> None:
+    """What is remembered of you, the newest first."""
+    from sourcebook.catalog.facts import read_facts
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            scope = scope_of(tenant, names)
+            found = read_facts(book.catalog, scope, scope.principals)
+            if as_json:
+                keys = ("id", "kind", "text", "conversation", "number", "at")
+                print_json({"facts": [{key: getattr(one, key) for key in keys} for one in found]})
+                return
+            for one in found:
+                click.echo(f"{click.style(one.id[:8], fg='cyan')}  {one.at[:10]}  {one.kind:10}  {one.text}")
+            if not found:
+                click.echo("Nothing is remembered.")
+
+    run(work())
+
+
+@conversations.command()
+@click.argument("ids", metavar="FACT...", nargs=-1, required=True)
+@_as_option
+@_tenant_option
+@home_option
+@json_option
+def forget(ids: tuple[str, ...], names: tuple[str, ...], tenant: str, own_home: str | None, as_json: bool) -> None:
+    """Forget facts, by their ids in `conversations facts`, or the start of them."""
+    from sourcebook.catalog.facts import delete_fact, read_facts
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            scope = scope_of(tenant, names)
+            known = [one.id for one in read_facts(book.catalog, scope, scope.principals)]
+            wanted = list(dict.fromkeys(_matching(known, one, "fact", "facts") for one in ids))
+            for one in wanted:
+                delete_fact(book.catalog, one, scope, scope.principals)
+            print_json({"forgotten": wanted}) if as_json else _counted("Forgot", len(wanted), "fact")
+
+    run(work())
+
+
+def _resumed(book: Sourcebook, name: str, scope: Scope) -> Conversation:
+    """The conversation that this id, its start, or `last` names. Errors: NotFound."""
+    from sourcebook.catalog.conversations import list_conversations, read_conversation
+
+    if len(name) < _WHOLE_ID:
+        listed = list_conversations(book.catalog, scope, limit=1 if name == "last" else sys.maxsize)
+        name = listed[0].id if name == "last" and listed else _matching([one.id for one in listed], name)
+    return read_conversation(book.catalog, name, scope)
+
+
+def _matching(known: Sequence[str], name: str, what: str = "conversation", listing: str = "list") -> str:
+    """The one id that begins so. Errors: NotFound, also where several do."""
+    found = [one for one in known if one == name] or [one for one in known if name and one.startswith(name)]
+    if len(found) != 1:
+        trouble = f"Several {what}s begin with {name!r}" if found else f"No {what} {name!r}"
+        raise NotFound(trouble, remedy=f"See yours: sourcebook conversations {listing}")
+    return found[0]
+
+
+def _show_list(found: Sequence[ConversationEntry]) -> None:
+    for one in found:
+        title = " ".join(one.title.split())
+        title = f"{title[:70]}…" if len(title) > 70 else title
+        place = f"{click.style(one.id[:8], fg='cyan')}  {one.touched[:16].replace('T', ' ')}"
+        click.echo(f"{place}  {one.length // 2:3} questions  {title}")
+    if not found:
+        click.echo("No conversations. Begin one: sourcebook chat")
+
+
+def _show_turns(conversation: Conversation, last: int | None = None) -> None:
+    from sourcebook.prompt.memory import REMOVED
+
+    if conversation.summary and last is None:
+        click.echo(click.style(f"Summary of turns 1 to {conversation.summarised}", bold=True))
+        click.echo(f"{conversation.summary}\n")
+    for turn in conversation.turns[-last:] if last else conversation.turns:
+        if turn.role == "user":
+            click.echo(f"{click.style('>', fg='green', bold=True)} {turn.text}")
+        elif turn.removed:
+            click.echo(click.style(f"{REMOVED}\n", dim=True))
+        else:
+            click.echo(f"{turn.text or 'I do not know: nothing in the documents supports an answer.'}\n")
+
+
+def _conversation_json(conversation: Conversation) -> dict[str, Any]:
+    return {
+        "id": conversation.id,
+        "started": conversation.started,
+        "touched": conversation.touched,
+        "summary": conversation.summary,
+        "summarised": conversation.summarised,
+        "turns": [
+            {
+                "number": turn.number,
+                "at": turn.at,
+                "role": turn.role,
+                "text": turn.text,
+                "removed": turn.removed,
+                "answer_id": turn.answer_id,
+            }
+            for turn in conversation.turns
+        ],
+    }
+
+
+# --- examples -----------------------------------------------------------------------------------------------
+
+
+@click.group()
+def examples() -> None:
+    """Questions with good answers, which show models the manner that is wanted."""
+
+
+@examples.command()
+@click.argument("file", type=click.File("r", encoding="utf-8", errors="surrogateescape"), required=False)
+@click.option("--question", metavar="TEXT", help="One example's question")
+@click.option("--answer", metavar="TEXT", help="And its answer")
+@_collection_option
+@_tenant_option
+@home_option
+@json_option
+def add(
+    file: TextIO | None,
+    question: str | None,
+    answer: str | None,
+    collection: str,
+    tenant: str,
+    own_home: str | None,
+    as_json: bool,
+) -> None:
+    """Add examples: of FILE, one {"question": ..., "answer": ...} a line (- is standard input), or a single one.
+
+    A question that is known gets the new answer.
+    """
+    from sourcebook.prompt.examples import add_examples, parse_examples
+
+    single = bool(question and question.strip() and answer and answer.strip())
+    if (file is not None) == single or (question is None) != (answer is None):
+        raise click.UsageError("Give a FILE, or --question and --answer")
+    if file is not None:
+        pairs = parse_examples(file, file.name)
+    else:
+        assert question is not None
+        assert answer is not None
+        pairs = [(question, answer)]
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            ids = await add_examples(book.catalog, pairs, embedder=book.embedder, tenant=tenant, collection=collection)
+            print_json({"examples": ids}) if as_json else _counted("Added", len(set(ids)), "example")
+
+    run(work())
+
+
+@examples.command("list")
+@click.option("--collection", metavar="NAME", help="Only this set [default: all]")
+@_tenant_option
+@home_option
+@json_option
+def list_examples(collection: str | None, tenant: str, own_home: str | None, as_json: bool) -> None:
+    """The examples, in the order they were added."""
+    from sourcebook.catalog.examples import read_examples
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            found = read_examples(book.catalog, tenant=tenant, collection=collection)
+            if as_json:
+                keys = ("id", "collection", "question", "answer", "added")
+                print_json({"examples": [{key: getattr(one, key) for key in keys} for one in found]})
+                return
+            for one in found:
+                click.echo(f"{click.style(one.id, fg='cyan')}  {one.collection}")
+                click.echo(f"  {' '.join(one.question.split())}\n  {' '.join(one.answer.split())}\n")
+            if not found:
+                click.echo("No examples. Add some: sourcebook examples add FILE")
+
+    run(work())
+
+
+@examples.command()
+@click.argument("ids", metavar="ID...", nargs=-1)
+@click.option("--collection", metavar="NAME", help="All of this set instead")
+@_tenant_option
+@home_option
+@json_option
+def remove(ids: tuple[str, ...], collection: str | None, tenant: str, own_home: str | None, as_json: bool) -> None:
+    """Remove examples by their ids, or a whole collection."""
+    from sourcebook.catalog.examples import delete_collection, delete_examples
+
+    if bool(ids) == (collection is not None):
+        raise click.UsageError("Name the examples, or a --collection")
+
+    async def work() -> None:
+        async with opened(own_home) as book:
+            if collection is not None:
+                removed = delete_collection(book.catalog, collection, tenant=tenant)
+            else:
+                delete_examples(book.catalog, ids, tenant=tenant)
+                removed = len(set(ids))
+            print_json({"removed": removed}) if as_json else _counted("Removed", removed, "example")
+
+    run(work())
+
+
+def _counted(what: str, number: int, of: str) -> None:
+    click.echo(f"{what} {number} {of}{'' if number == 1 else 's'}")
+
+
+_WHOLE_ID = 32  # letters of a conversation's id

@@ -1,0 +1,1 @@
+"""How well it goes: metrics, and comparisons on a team's own documents and questions."""

@@ -1,0 +1,1 @@
+"""One file per wire format: a request into exact bytes, a reply's bytes into events. Nothing here touches a network."""

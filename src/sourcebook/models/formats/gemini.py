@@ -1,0 +1,253 @@
+"""Google Gemini: generateContent and streamGenerateContent, of the Gemini API and of Vertex AI.
+
+Format: ai.google.dev/api/generate-content; cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import quote, urlsplit
+
+from sourcebook.errors import InvalidReply, InvalidRequest, ModelError, Refused
+from sourcebook.models.base import (
+    Capabilities,
+    Finish,
+    FinishReason,
+    ModelEvent,
+    ModelRequest,
+    ReasoningPart,
+    TextPart,
+    ToolCall,
+    ToolCallPart,
+)
+from sourcebook.models.formats.gemini_request import (
+    OWN_ID,
+    SIGNED,
+    Series,
+    gemini_body,
+    reply_tool_of,
+    series_of,
+)
+from sourcebook.models.formats.replies import ReplyTool
+from sourcebook.models.formats.turns import begun
+from sourcebook.models.framing import ServerSentEvents, Whole
+from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
+from sourcebook.types import Usage
+
+
+class Gemini:
+    """The wire format, for one target.
+
+    The target's base: of the Gemini API with or without its version, or of Vertex AI up to "/publishers/google".
+    Options: "auth" = "bearer" sends the key as a bearer token, as Vertex AI wants it; those of `series_of`.
+    """
+
+    def __init__(self, target: Target, series: Series | None = None) -> None:
+        self._target = target
+        self._series = series or series_of(target.model, target.options)
+        self.capabilities = Capabilities(
+            tools=True,
+            images=True,
+            schema=True,
+            reasoning=self._series.thinking != "none",
+            logprobs=True,
+            continues=self._series.continues,
+            seed=True,
+        )
+        base = target.base if re.search(r"/v\d", urlsplit(target.base).path) else f"{target.base}/v1beta"
+        model = target.model if "/" in target.model else f"models/{target.model}"
+        self._url = f"{base}/{quote(model)}"
+        self._headers = {"Content-Type": "application/json", **_key_header(target), **target.headers}
+
+    def call(self, request: ModelRequest) -> HttpCall:
+        """POST {base}/models/{model}:generateContent or :streamGenerateContent."""
+        if begun(request.messages) is not None and not self._series.continues:
+            raise InvalidRequest(
+                f"{self._target.provider} cannot continue a reply that was begun",
+                remedy="Ask it in a message of the user to go on",
+                provider=self._target.provider,
+            )
+        method = ":streamGenerateContent?alt=sse" if request.streamed else ":generateContent"
+        return HttpCall(url=self._url + method, headers=self._headers, body=to_json(gemini_body(request, self._series)))
+
+    def reader(self, request: ModelRequest) -> GeminiReader:
+        """For the reply, streamed or not."""
+        return GeminiReader(self._target.provider, reply_tool=reply_tool_of(request, self._series))
+
+    def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
+        """From {"error": {"code", "message", "status", "details"}}, within a list or not, or whatever else comes."""
+        text = body.decode("utf-8", "replace").strip()
+        if text.startswith("[") and text.endswith("]"):
+            text = text[1:-1].strip()
+        try:
+            said = from_json(text, self._target.provider)
+        except ModelError:
+            said = {"error": text[:500]}
+        return _error(self._target.provider, status, headers, said.get("error") or said)
+
+
+class GeminiReader:
+    """One reply: responses that each bring a piece, or one. It is over when its bytes are, and it has said why."""
+
+    def __init__(self, provider: str, *, reply_tool: ReplyTool | None = None) -> None:
+        self._provider = provider
+        self._reply_tool = reply_tool
+        self._id = ""
+        self._model = ""
+        self._called = 0
+        self._usage = Usage()
+        self._reason: FinishReason | None = None
+
+    def framing(self, content_type: str) -> Framing:
+        """Server-sent events, or one body."""
+        return Whole() if content_type.endswith("json") else ServerSentEvents()
+
+    def feed(self, frame: Frame) -> Iterable[ModelEvent]:
+        """Text, thoughts and tool calls, each of which comes whole."""
+        said = from_json(frame.data, self._provider)
+        if said.get("error"):
+            raise _error(self._provider, 0, {}, said["error"])
+        return self._response(said, whole=frame.event == "reply")
+
+    def _response(self, response: dict[str, Any], *, whole: bool) -> Iterator[ModelEvent]:
+        self._id = response.get("responseId") or self._id
+        self._model = response.get("modelVersion") or self._model
+        if response.get("usageMetadata"):
+            self._usage = _usage(response["usageMetadata"])
+        if refused := (response.get("promptFeedback") or {}).get("blockReason"):
+            why = (response["promptFeedback"].get("blockReasonMessage") or refused).strip()
+            raise Refused(
+                f"{self._provider} refused the prompt: {why}",
+                remedy="The vendor's policy forbids it; rephrase, or name another model",
+                provider=self._provider,
+                request_id=self._id,
+            )
+        for candidate in (response.get("candidates") or ())[:1]:
+            logprobs = _logprobs(candidate)
+            for part in (candidate.get("content") or {}).get("parts") or ():
+                for event in self._part(part):
+                    if isinstance(event, TextPart) and logprobs:
+                        event, logprobs = TextPart(text=event.text, logprobs=logprobs), ()
+                    yield event
+            if reason := candidate.get("finishReason"):
+                self._finished(reason, str(candidate.get("finishMessage") or ""))
+        if whole:
+            yield from self.end()
+
+    def _part(self, part: dict[str, Any]) -> Iterator[ModelEvent]:
+        signature = SIGNED + part["thoughtSignature"] if part.get("thoughtSignature") else ""
+        if part.get("functionCall"):
+            yield from self._call(part["functionCall"], signature)
+            return
+        if part.get("thought"):
+            yield ReasoningPart(text=part.get("text") or "", signature=signature)
+            return
+        if part.get("text"):
+            yield TextPart(text=part["text"])
+        if signature:
+            yield ReasoningPart(text="", signature=signature)
+
+    def _call(self, call: dict[str, Any], signature: str) -> Iterator[ModelEvent]:
+        arguments = to_json(call.get("args") or {}).decode()
+        tool = self._reply_tool
+        if tool is not None and call.get("name") == tool.name:
+            yield TextPart(text=tool.unwrapped(arguments) or arguments)
+            return
+        self._called += 1
+        id = call.get("id") or f"{OWN_ID}{self._id}_{self._called}"
+        yield ToolCallPart(
+            call=ToolCall(id=id, name=call.get("name") or "", arguments=arguments, signature=signature)
+        )
+
+    def _finished(self, reason: str, message: str) -> None:
+        if reason in _UNREADABLE:
+            raise InvalidReply(
+                f"The model of {self._provider} wrote a tool call that cannot be used: {message or reason}",
+                remedy="Ask again, or name another model",
+                provider=self._provider,
+                request_id=self._id,
+            )
+        self._reason = _REASONS.get(reason, "filtered")
+
+    def end(self) -> Iterable[ModelEvent]:
+        """Finish, if the vendor had said why it stopped; its last piece may come after that."""
+        if self._reason is not None:
+            called = self._called and self._reason == "stop"
+            reason: FinishReason = "tool_calls" if called else self._reason
+            yield Finish(reason=reason, usage=self._usage, model=self._model, request_id=self._id)
+
+    def next_call(self) -> HttpCall | None:
+        """None: one call is the whole."""
+        return None
+
+    def cancelling_call(self) -> HttpCall | None:
+        """None: closing the connection stops the work."""
+        return None
+
+
+_REASONS: Mapping[str, FinishReason] = {  # the others all are the vendor's filters
+    "STOP": "stop",
+    "MAX_TOKENS": "length",
+    "CONTINUATION": "length",  # it would go on if asked to
+}
+_UNREADABLE = frozenset(
+    ("MALFORMED_FUNCTION_CALL", "UNEXPECTED_TOOL_CALL", "TOO_MANY_TOOL_CALLS", "MALFORMED_RESPONSE",
+     "MISSING_THOUGHT_SIGNATURE")
+)  # fmt: skip
+
+
+def _error(provider: str, status: int, headers: Mapping[str, str], error: object) -> ModelError:
+    """The error of a google.rpc.Status, whose details say how long to wait and which quota it was."""
+    if not isinstance(error, dict):
+        return failure(provider, status, headers, message=str(error))
+    details = [one for one in error.get("details") or () if isinstance(one, dict)]
+    said = {str(one.get("@type")).rpartition(".")[2]: one for one in details}
+    message = str(error.get("message") or "")
+    code = str(error.get("status") or "")
+    status = status or int(error.get("code") or 0)
+    if delay := re.fullmatch(r"([\d.]+)s", str(said.get("RetryInfo", {}).get("retryDelay"))):
+        headers = {"retry-after": delay[1], **headers}
+    if status == 429:
+        # Every limit is called a quota here. One of a day or of nothing at all is what others call one.
+        violated = str([one.get("quotaId") for one in said.get("QuotaFailure", {}).get("violations") or ()])
+        used_up = "PerDay" in violated or "limit: 0" in message
+        told = failure(provider, status, headers, message="", code="insufficient_quota" if used_up else "")
+    else:
+        reason = str(said.get("ErrorInfo", {}).get("reason") or "")
+        invalid_key = reason.startswith(("API_KEY", "ACCESS_TOKEN")) or "api key not valid" in message.lower()
+        told = failure(provider, 401 if invalid_key else status, headers, message=message, code=code)
+    return type(told)(
+        f"{provider} answered {status}: {message or code or 'no reason given'}",
+        remedy=told.remedy,
+        provider=provider,
+        status=status,
+        request_id=str(said.get("RequestInfo", {}).get("requestId") or "") or told.request_id,
+        retry_after=told.retry_after,
+    )
+
+
+def _usage(usage: dict[str, Any]) -> Usage:
+    """The vendor counts what was thought, and what its own tools brought, apart."""
+    thought = usage.get("thoughtsTokenCount") or 0
+    return Usage(
+        input_tokens=(usage.get("promptTokenCount") or 0) + (usage.get("toolUsePromptTokenCount") or 0),
+        output_tokens=(usage.get("candidatesTokenCount") or 0) + thought,
+        cached_tokens=usage.get("cachedContentTokenCount") or 0,
+        reasoning_tokens=thought,
+        counted_by="vendor",
+    )
+
+
+def _logprobs(candidate: dict[str, Any]) -> tuple[float, ...]:
+    chosen = (candidate.get("logprobsResult") or {}).get("chosenCandidates") or ()
+    return tuple(float(one.get("logProbability") or 0.0) for one in chosen)
+
+
+def _key_header(target: Target) -> dict[str, str]:
+    if not target.key:
+        return {}
+    if target.options.get("auth") == "bearer":
+        return {"Authorization": f"Bearer {target.key}"}
+    return {"x-goog-api-key": target.key}

@@ -1,0 +1,292 @@
+"""A model's URL -> the model.
+
+    PROVIDER:MODEL?option=value&...      openai:gpt-4o   ollama:llama3.2:3b   vllm:Qwen/Qwen3-8B?base=http://gpu:8000
+    http(s)://HOST/PATH?model=MODEL&...  anything that speaks OpenAI's chat completions below that path
+
+Options that every URL may have: base (where the provider is), key_env (the environment variable with the key), window
+(tokens), timeout (seconds of silence), header.NAME (sent with every call), header_env.NAME (the same, from an
+environment variable). What else there is depends on the provider.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from importlib import import_module
+from pathlib import Path
+from typing import Final, Protocol
+from urllib.parse import parse_qsl, quote, unquote, urlsplit
+
+from sourcebook.errors import ConfigError
+from sourcebook.models.base import Capabilities
+from sourcebook.models.formats.openai_chat import Dialect
+from sourcebook.models.http import HttpModel
+from sourcebook.models.keys import Keys, looks_like_key
+from sourcebook.models.providers import PRESETS, Preset
+from sourcebook.models.wire import Target, WireFormat
+
+OPTIONS: Mapping[str, str] = {
+    "base": "where the provider is: a URL, without the path of the call",
+    "key_env": "the environment variable that holds the key",
+    "window": "tokens of prompt and answer",
+    "timeout": "seconds of silence after which a reply counts as broken off (default 60)",
+    "header.NAME": "a header that is sent with every call",
+    "header_env.NAME": "the same, its value from an environment variable",
+}
+"""What every model's URL may have: option -> meaning."""
+
+_TIMEOUT: Final = 60.0
+_ANY = Preset(
+    title="Any OpenAI-compatible URL",
+    example="https://llm.example.com/v1?model=my-model",
+    source="platform.openai.com/docs/api-reference/chat",
+    dialect=Dialect(),
+    key_needed=False,
+    notes="Whatever answers `POST {URL}/chat/completions`. Its key is `key_env`, or what `sourcebook key set HOST` "
+    "keeps for the host; keys of other providers are never sent there.",
+)
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class ModelUrl:
+    """A model's URL, read. provider: the preset's name, or the host. base: of an http URL, else ""."""
+
+    provider: str
+    model: str
+    options: Mapping[str, str]
+    base: str = ""
+
+
+class KnownModel(Protocol):
+    """What the data on models says of one. can: "tools", "images", "schema", "reasoning"; empty: nothing is said."""
+
+    @property
+    def window(self) -> int: ...
+    @property
+    def tokenizer(self) -> str: ...
+    @property
+    def can(self) -> frozenset[str]: ...
+
+
+class TokenCounter(Protocol):
+    """What counts tokens. name: of the tokenizer."""
+
+    @property
+    def name(self) -> str: ...
+    def count(self, text: str) -> int:
+        """Tokens of a text."""
+        ...
+
+
+def open_http(
+    url: str,
+    *,
+    home: Path | None = None,
+    count: Callable[[str], TokenCounter] | None = None,
+    known: Callable[[str, str], KnownModel | None] | None = None,
+    environment: Mapping[str, str] | None = None,
+    ask: Callable[[str], str] | None = None,
+    **_: object,
+) -> HttpModel:
+    """For `model = "openai:gpt-4o"` and every other model behind HTTP.
+
+    home: the book's folder, where keys may be. count: tokenizer -> what counts by it. known: (provider, model) ->
+    what is known of the model. environment: in place of the process's. ask: asks a person for the passphrase.
+    Nothing is sent. Errors: ConfigError for a URL that is wrong, NotAuthorised if there is no key.
+    """
+    environment = os.environ if environment is None else environment
+    read = read_url(url)
+    preset = PRESETS.get(read.provider, _ANY) if not read.base else _ANY
+    options = _options(read, preset, environment, url)
+    key_env = options.pop("key_env", "")
+    keys = Keys(home, environment=environment, ask=ask)
+    if preset.key_needed:
+        key = keys.need(read.provider, preset.keys, key_env=key_env)
+    else:
+        key = keys.find(read.provider, preset.keys, key_env=key_env) or ""
+    target = Target(
+        provider=read.provider,
+        base=_base(read, preset, options, url),
+        model=read.model,
+        key=key,
+        headers=_headers(read, preset, options, environment, url),
+        options=options,
+    )
+    wire = wire_format(preset, target)
+    found = None if known is None else known(preset.priced_as or read.provider, read.model)
+    counter = _Words() if count is None else count(found.tokenizer if found else "")
+    said = _number(read, "window", url) or _number(read, "num_ctx", url)
+    return HttpModel(
+        wire,
+        provider=read.provider,
+        model=read.model,
+        window=int(said or (found.window if found else 0) or preset.window),
+        count=counter.count,
+        counted_by=counter.name,
+        capabilities=_narrowed(wire.capabilities, found),
+        idle_seconds=_number(read, "timeout", url) or _TIMEOUT,
+        key=key,
+    )
+
+
+def read_url(url: str) -> ModelUrl:
+    """A model's URL in its parts. Errors: ConfigError."""
+    address, _, query = url.partition("?")
+    if looks_like_key(url):
+        raise ConfigError(
+            f"The URL of the model {address.partition(':')[0]}:... holds what looks like a key",
+            remedy="Take it out and run: sourcebook key set PROVIDER",
+        )
+    options: dict[str, str] = {}
+    for name, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
+        if not value:
+            raise ConfigError(f"{url!r}: {name} has no value", remedy=f"Write {name}=VALUE, or leave it out")
+        if name in options:
+            raise ConfigError(f"{url!r} has {name} twice", remedy="Leave one")
+        options[name] = value
+    scheme, _, rest = address.partition(":")
+    if scheme not in ("http", "https"):
+        if scheme not in PRESETS:
+            raise ConfigError(f"{url!r} names no provider", remedy=f"Known: {', '.join(sorted(PRESETS))}")
+        if not rest:
+            raise ConfigError(f"{url!r} names no model", remedy=f"Write for example {PRESETS[scheme].example}")
+        return ModelUrl(provider=scheme, model=unquote(rest), options=options)
+    base = _checked_base(address, url)
+    model = options.pop("model", "")
+    if not model:
+        raise ConfigError(f"{url!r} names no model", remedy=f"Write {address}?model=NAME")
+    return ModelUrl(provider=urlsplit(base).netloc, model=model, options=options, base=base)
+
+
+def priced_as(url: str) -> tuple[str, str]:
+    """(provider, model) by which the data on models knows the model of a URL. Errors: ConfigError."""
+    read = read_url(url)
+    preset = PRESETS.get(read.provider, _ANY)
+    return preset.priced_as or read.provider, read.model
+
+
+def wire_format(preset: Preset, target: Target) -> WireFormat:
+    """The format that a preset names, for a target."""
+    module, _, name = preset.format.partition(":")
+    make: Callable[..., WireFormat] = getattr(import_module(f"sourcebook.models.formats.{module}"), name)
+    return make(target) if preset.dialect is None else make(target, preset.dialect)
+
+
+# --- options ------------------------------------------------------------------------------------------------------
+
+
+def _options(read: ModelUrl, preset: Preset, environment: Mapping[str, str], url: str) -> dict[str, str]:
+    """Those of the URL, then of the environment, then the preset's own."""
+    for name in read.options:
+        prefix = re.match(r"header(?:_env)?\.(?=.)", name)
+        if not prefix and name not in OPTIONS and name not in preset.options:
+            if re.search(r"key|token|secret|password", name):
+                raise ConfigError(
+                    f"{url.partition('?')[0]!r} has an option {name!r}: keys do not belong into settings",
+                    remedy=f"Run: sourcebook key set {read.provider}",
+                )
+            known = ", ".join([*OPTIONS, *preset.options])
+            raise ConfigError(f"{url!r} has an unknown option {name!r}", remedy=f"Known: {known}")
+    options = dict(read.options)
+    for name, variables in preset.environment.items():
+        for variable in variables:
+            if value := environment.get(variable, "").strip():
+                options.setdefault(name, value)
+    return {**preset.defaults, **options}
+
+
+def _base(read: ModelUrl, preset: Preset, options: Mapping[str, str], url: str) -> str:
+    if read.base:
+        return read.base
+    base = options.get("base", "") or preset.base
+    if not base:
+        variables = preset.environment.get("base", ())
+        also = f", or set {variables[0]}" if variables else ""
+        raise ConfigError(f"{url!r} does not say where {preset.title} is", remedy=f"Add ?base=https://...{also}")
+    if "base" not in options:
+        missing = [name for name in re.findall(r"{(\w+)}", base) if name not in options]
+        if missing:
+            variables = preset.environment.get(missing[0], ())
+            also = f", or set {variables[0]}" if variables else ""
+            raise ConfigError(f"{url!r} has no {missing[0]}", remedy=f"Add ?{missing[0]}=...{also}")
+        base = base.format(**{name: quote(value, safe="") for name, value in options.items()})
+    if "://" not in base:  # as the variables of some vendors have it
+        base = f"{'http' if preset.base.startswith('http:') else 'https'}://{base}"
+    base = _checked_base(base, url)
+    return base + preset.root if preset.root and not urlsplit(base).path else base
+
+
+def _checked_base(base: str, url: str) -> str:
+    """A base URL without a slash at its end. Errors: ConfigError."""
+    try:
+        parts = urlsplit(base)
+        parts.port  # noqa: B018  which raises for a port that is none
+    except ValueError as error:
+        raise ConfigError(f"{url!r} is not a URL: {error}", remedy="Correct it") from error
+    if parts.username or parts.password:
+        raise ConfigError(
+            f"The URL of {parts.hostname} holds a user or a password",
+            remedy=f"Take it out and run: sourcebook key set {parts.hostname}",
+        )
+    if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
+        raise ConfigError(f"{base!r} is not the address of a server", remedy="Write for example https://host/v1")
+    return base.rstrip("/")
+
+
+_SECRET: Final = re.compile(r"auth|key|token|secret|cookie|password", re.IGNORECASE)
+
+
+def _headers(
+    read: ModelUrl, preset: Preset, options: Mapping[str, str], environment: Mapping[str, str], url: str
+) -> dict[str, str]:
+    headers = {header: options[option] for header, option in preset.headers.items() if option in options}
+    for option, value in read.options.items():
+        kind, _, name = option.partition(".")
+        if kind == "header_env":
+            if not environment.get(value):
+                raise ConfigError(f"{url!r}: the environment variable {value} is not set", remedy=f"Set {value}")
+            headers[name] = environment[value].strip()
+        elif kind == "header":
+            if _SECRET.search(name):
+                raise ConfigError(
+                    f"{url.partition('?')[0]!r} has a secret header {name}",
+                    remedy=f"Put its value into an environment variable and write header_env.{name}=VARIABLE",
+                )
+            headers[name] = value
+    for name, value in headers.items():
+        if not re.fullmatch(r"[A-Za-z0-9!#$%&'*+.^_`|~-]+", name) or not value.isprintable():
+            raise ConfigError(f"{name!r} is not a header", remedy="Correct the model's URL")
+    return headers
+
+
+def _number(read: ModelUrl, name: str, url: str) -> float | None:
+    said = read.options.get(name)
+    if said is None:
+        return None
+    if not re.fullmatch(r"\d+" if name != "timeout" else r"\d+(\.\d+)?", said) or float(said) <= 0:
+        raise ConfigError(f"{url!r}: {name} is {said!r}", remedy="Write a number above 0")
+    return float(said)
+
+
+def _narrowed(can: Capabilities, found: KnownModel | None) -> Capabilities:
+    """What the format can, and the model too, where it is known what that can."""
+    if found is None or not found.can:
+        return can
+    return replace(
+        can,
+        tools=can.tools and "tools" in found.can,
+        images=can.images and "images" in found.can,
+        schema=can.schema and "schema" in found.can,
+        reasoning=can.reasoning and "reasoning" in found.can,
+    )
+
+
+class _Words:
+    """Counts from above where no counter is given: three bytes of UTF-8 are a token, and each word is one."""
+
+    name = "estimate"
+
+    def count(self, text: str) -> int:
+        return max(len(text.split()), -(-len(text.encode("utf-8", "replace")) // 3))

@@ -1,0 +1,361 @@
+"""Who serves models, and how each is spoken to: one row a provider.
+
+A row's name is what stands before the colon of a model's URL. `opening.py` reads the URL and makes the model.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+
+from sourcebook.models.formats.openai_chat import Dialect
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Preset:
+    """One provider.
+
+    title: its name, for people. example: a URL of a model there.
+    format: "module:callable" below `sourcebook.models.formats`; called with the target, and the dialect if there is
+    one, it gives the `WireFormat`.
+    base: URL that paths follow, no slash at its end; "{option}" in it is filled from the URL's options or the
+    environment. "" if only the user knows it. root: path that follows a base without one ("/v1").
+    keys: environment variables that hold the key, the first that is set counts; "A:B:C?" are variables whose values
+    are joined by colons, the one with "?" only if set. key_needed: whether a call without a key is senseless.
+    window: tokens of prompt and answer, where neither the URL nor the data on models says.
+    options: name -> meaning, for what may stand in the URL besides what every URL may have.
+    environment: option -> variables that give it where the URL does not ("base" is an option).
+    defaults: option -> value where nothing gives it. headers: header -> option that gives its value.
+    priced_as: whose prices and windows hold, if another provider's.
+    notes: for the page about it, as Markdown. source: the vendor's page that this row follows.
+    """
+
+    title: str
+    example: str
+    source: str
+    format: str = "openai_chat:OpenAIChat"
+    dialect: Dialect | None = None
+    base: str = ""
+    root: str = ""
+    keys: tuple[str, ...] = ()
+    key_needed: bool = True
+    window: int = 8192
+    options: Mapping[str, str] = field(default_factory=dict)
+    environment: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    defaults: Mapping[str, str] = field(default_factory=dict)
+    headers: Mapping[str, str] = field(default_factory=dict)
+    priced_as: str = ""
+    notes: str = ""
+
+
+_CHAT = Dialect()
+_REASONS = replace(_CHAT, effort=True)
+_ORGANISATION = {
+    "organization": "whom to bill, if the key belongs to several organisations",
+    "project": "whom to bill, if the key belongs to several projects",
+}
+_KEEPS = {"keeps": "`true` or `false`: whether the model takes prompt-caching markers, where its name does not tell"}
+_REASONS_TOLD = {"reasons": "`true` or `false`: whether the model thinks first, where its name does not tell"}
+_ORGANISATION_HEADERS = {"OpenAI-Organization": "organization", "OpenAI-Project": "project"}
+_OPENAI = Preset(
+    title="OpenAI",
+    example="openai:gpt-4o",
+    source="platform.openai.com/docs/api-reference/chat",
+    base="https://api.openai.com/v1",
+    keys=("OPENAI_API_KEY",),
+    window=128_000,
+    options=_ORGANISATION | _KEEPS,
+    environment={
+        "base": ("OPENAI_BASE_URL",),
+        "organization": ("OPENAI_ORG_ID", "OPENAI_ORGANIZATION"),
+        "project": ("OPENAI_PROJECT_ID",),
+    },
+    headers=_ORGANISATION_HEADERS,
+    notes="Chat completions. They never show reasoning, though they charge for it; `openai-responses:` shows it.",
+)
+_AZURE = Preset(
+    title="Azure OpenAI",
+    example="azure:my-deployment?base=https://my-resource.openai.azure.com",
+    source="learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
+    format="openai_chat:azure",
+    base="https://{resource}.openai.azure.com",
+    keys=("AZURE_OPENAI_API_KEY",),
+    window=128_000,
+    options={
+        "resource": "name of the Azure resource, in place of `base`",
+        "api_version": "a dated API version such as `2024-10-21`: uses the paths with `/deployments/`",
+    }
+    | _KEEPS,
+    environment={"base": ("AZURE_OPENAI_ENDPOINT",), "api_version": ("OPENAI_API_VERSION",)},
+    notes="The model is the name of your deployment. Without `api_version` the undated v1 API is used.",
+)
+
+PRESETS: dict[str, Preset] = {
+    "openai": _OPENAI,
+    "openai-responses": replace(
+        _OPENAI,
+        title="OpenAI responses",
+        example="openai-responses:gpt-5",
+        source="platform.openai.com/docs/api-reference/responses",
+        format="openai_responses:OpenAIResponses",
+        priced_as="openai",
+        options=_ORGANISATION | _KEEPS | _REASONS_TOLD,
+        notes="The responses API: summaries of the reasoning are shown, and the reasoning itself goes back, encrypted, "
+        "with the next turn. Nothing is stored with the vendor (`store: false`).",
+    ),
+    "azure": _AZURE,
+    "azure-responses": replace(
+        _AZURE,
+        title="Azure OpenAI responses",
+        example="azure-responses:my-deployment?base=https://my-resource.openai.azure.com",
+        format="openai_responses:azure",
+        options={"resource": _AZURE.options["resource"]} | _KEEPS | _REASONS_TOLD,
+        environment={"base": ("AZURE_OPENAI_ENDPOINT",)},
+        notes="The responses API of Azure's undated v1 API. The model is the name of your deployment.",
+    ),
+    "databricks": Preset(
+        title="Databricks model serving",
+        example="databricks:databricks-meta-llama-3-3-70b-instruct?base=https://my-workspace.cloud.databricks.com",
+        source="docs.databricks.com/machine-learning/model-serving/score-foundation-models",
+        dialect=_CHAT,
+        root="/serving-endpoints",
+        keys=("DATABRICKS_TOKEN",),
+        window=128_000,
+        environment={"base": ("DATABRICKS_HOST",)},
+        notes="The model is the name of the serving endpoint, `base` the workspace.",
+    ),
+    "anyscale": Preset(
+        title="Anyscale",
+        example="anyscale:my-model?base=https://my-service.s.anyscaleuserdata.com",
+        source="docs.anyscale.com/llm/serving",
+        dialect=_CHAT,
+        root="/v1",
+        keys=("ANYSCALE_SERVICE_TOKEN", "ANYSCALE_API_KEY"),
+        environment={"base": ("ANYSCALE_SERVICE_URL", "ANYSCALE_BASE_URL")},
+        notes="Anyscale runs a service of your own (Ray Serve); `base` is the service's URL, the key its bearer token.",
+    ),
+    "modal": Preset(
+        title="Modal",
+        example="modal:my-model?base=https://my-workspace--my-app-serve.modal.run",
+        source="modal.com/docs/guide/webhook-proxy-auth",
+        dialect=_CHAT,
+        root="/v1",
+        keys=("MODAL_SERVER_API_KEY",),
+        key_needed=False,
+        notes="Modal runs a server of your own, mostly vLLM; the key is the one that you gave it. For endpoints behind "
+        "Modal's proxy authorisation add `header_env.Modal-Key=MODAL_KEY&header_env.Modal-Secret=MODAL_SECRET`, the "
+        "names of the environment variables that hold the proxy token.",
+    ),
+    "runpod": Preset(
+        title="RunPod",
+        example="runpod:mistralai/Mistral-7B-Instruct-v0.2?endpoint=abc123",
+        source="docs.runpod.io/serverless/vllm/openai-compatibility",
+        dialect=_CHAT,
+        base="https://api.runpod.ai/v2/{endpoint}/openai/v1",
+        keys=("RUNPOD_API_KEY",),
+        options={"endpoint": "id of the serverless endpoint"},
+        environment={"endpoint": ("RUNPOD_ENDPOINT_ID",)},
+        notes="A serverless endpoint with RunPod's vLLM worker. A cold start may take minutes: raise `timeout`.",
+    ),
+    "together": Preset(
+        title="Together AI",
+        example="together:meta-llama/Llama-3.3-70B-Instruct-Turbo",
+        source="docs.together.ai/docs/openai-api-compatibility",
+        dialect=_REASONS,
+        base="https://api.together.xyz/v1",
+        keys=("TOGETHER_API_KEY",),
+        window=32_768,
+    ),
+    "groq": Preset(
+        title="Groq",
+        example="groq:llama-3.3-70b-versatile",
+        source="console.groq.com/docs/api-reference",
+        dialect=replace(
+            _REASONS,
+            limit="max_completion_tokens",
+            capabilities=replace(_REASONS.capabilities, logprobs=False),
+        ),
+        base="https://api.groq.com/openai/v1",
+        keys=("GROQ_API_KEY",),
+        window=131_072,
+    ),
+    "openrouter": Preset(
+        title="OpenRouter",
+        example="openrouter:meta-llama/llama-3.3-70b-instruct",
+        source="openrouter.ai/docs/api-reference",
+        dialect=replace(_REASONS, keep={"cache_control": {"type": "ephemeral"}}),
+        base="https://openrouter.ai/api/v1",
+        keys=("OPENROUTER_API_KEY",),
+        window=128_000,
+        notes="What a model can do depends on who serves it there.",
+    ),
+    "mistral": Preset(
+        title="Mistral AI",
+        example="mistral:mistral-small-latest",
+        source="docs.mistral.ai/api",
+        dialect=replace(
+            _CHAT,
+            seed="random_seed",
+            usage_option=False,
+            continues={},
+            continues_message={"prefix": True},
+            capabilities=replace(_CHAT.capabilities, logprobs=False),
+        ),
+        base="https://api.mistral.ai/v1",
+        keys=("MISTRAL_API_KEY",),
+        window=128_000,
+    ),
+    "deepseek": Preset(
+        title="DeepSeek",
+        example="deepseek:deepseek-chat",
+        source="api-docs.deepseek.com/api/create-chat-completion",
+        dialect=replace(_CHAT, capabilities=replace(_CHAT.capabilities, images=False, schema=False, seed=False)),
+        base="https://api.deepseek.com",
+        keys=("DEEPSEEK_API_KEY",),
+        window=64_000,
+        notes="It can be asked for JSON, not for JSON of a schema, so a schema is not declared.",
+    ),
+    "fireworks": Preset(
+        title="Fireworks AI",
+        example="fireworks:accounts/fireworks/models/llama-v3p3-70b-instruct",
+        source="docs.fireworks.ai/api-reference/post-chatcompletions",
+        dialect=_REASONS,
+        base="https://api.fireworks.ai/inference/v1",
+        keys=("FIREWORKS_API_KEY",),
+        window=128_000,
+    ),
+    "xai": Preset(
+        title="xAI",
+        example="xai:grok-4",
+        source="docs.x.ai/docs/api-reference",
+        dialect=replace(_REASONS, limit="max_completion_tokens"),
+        base="https://api.x.ai/v1",
+        keys=("XAI_API_KEY",),
+        window=128_000,
+    ),
+    "cerebras": Preset(
+        title="Cerebras",
+        example="cerebras:llama-3.3-70b",
+        source="inference-docs.cerebras.ai/api-reference/chat-completions",
+        dialect=replace(
+            _REASONS,
+            limit="max_completion_tokens",
+            capabilities=replace(_REASONS.capabilities, images=False),
+        ),
+        base="https://api.cerebras.ai/v1",
+        keys=("CEREBRAS_API_KEY",),
+    ),
+    "nvidia": Preset(
+        title="NVIDIA NIM",
+        example="nvidia:meta/llama-3.3-70b-instruct",
+        source="docs.api.nvidia.com/nim/reference/llm-apis",
+        dialect=_CHAT,
+        base="https://integrate.api.nvidia.com/v1",
+        keys=("NVIDIA_API_KEY",),
+        window=128_000,
+        notes="For a NIM of your own give its `base`.",
+    ),
+    "huggingface": Preset(
+        title="Hugging Face Inference Providers",
+        example="huggingface:meta-llama/Llama-3.3-70B-Instruct:groq",
+        source="huggingface.co/docs/inference-providers/tasks/chat-completion",
+        dialect=_CHAT,
+        base="https://router.huggingface.co/v1",
+        keys=("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+        window=32_768,
+        options={"bill_to": "the organisation that pays"},
+        headers={"X-HF-Bill-To": "bill_to"},
+        notes="The router picks who serves the model; a provider, `fastest` or `cheapest` after a colon decides it. "
+        "For a dedicated Inference Endpoint use `tgi:`, `vllm:` or a URL, according to what runs in it.",
+    ),
+    "tgi": Preset(
+        title="text-generation-inference",
+        example="tgi:HuggingFaceTB/SmolLM2-1.7B-Instruct?base=http://localhost:8080",
+        source="huggingface.co/docs/text-generation-inference",
+        format="huggingface:TextGeneration",
+        base="http://127.0.0.1:8080",
+        keys=("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+        key_needed=False,
+        options={
+            "template": "`server` (default): the server puts the messages into the model's own template; `plain`: "
+            "their texts are joined by blank lines, for models without one"
+        },
+        notes="The native routes: log probabilities of every token, exact counts, replies that can be continued. Tools "
+        "and images need `tgi-chat:`.",
+    ),
+    "tgi-chat": Preset(
+        title="text-generation-inference, chat route",
+        example="tgi-chat:tgi?base=http://localhost:8080",
+        source="huggingface.co/docs/text-generation-inference/messages_api",
+        dialect=_CHAT,
+        base="http://127.0.0.1:8080",
+        root="/v1",
+        keys=("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+        key_needed=False,
+    ),
+    "vllm": Preset(
+        title="vLLM",
+        example="vllm:Qwen/Qwen2.5-7B-Instruct?base=http://localhost:8000",
+        source="docs.vllm.ai/en/latest/serving/openai_compatible_server",
+        dialect=replace(_REASONS, continues={"continue_final_message": True, "add_generation_prompt": False}),
+        base="http://127.0.0.1:8000",
+        root="/v1",
+        keys=("VLLM_API_KEY",),
+        key_needed=False,
+    ),
+    "llama-server": Preset(
+        title="llama.cpp server",
+        example="llama-server:qwen2.5-7b?base=http://localhost:8080",
+        source="github.com/ggml-org/llama.cpp/tree/master/tools/server",
+        dialect=replace(_CHAT, continues={}),
+        base="http://127.0.0.1:8080",
+        root="/v1",
+        keys=("LLAMA_API_KEY",),
+        key_needed=False,
+        notes="Reports no name of its own for most models; what stands after the colon is what records show.",
+    ),
+    "lmstudio": Preset(
+        title="LM Studio",
+        example="lmstudio:qwen2.5-7b-instruct",
+        source="lmstudio.ai/docs/app/api/endpoints/openai",
+        dialect=replace(_CHAT, capabilities=replace(_CHAT.capabilities, logprobs=False)),
+        base="http://127.0.0.1:1234",
+        root="/v1",
+        keys=("LMSTUDIO_API_KEY",),
+        key_needed=False,
+    ),
+    "ollama": Preset(
+        title="Ollama",
+        example="ollama:llama3.2:3b",
+        source="github.com/ollama/ollama/blob/main/docs/api.md",
+        format="ollama:Ollama",
+        base="http://127.0.0.1:11434",
+        keys=("OLLAMA_API_KEY",),
+        key_needed=False,
+        options={
+            "num_ctx": "tokens that the server keeps of prompt and answer; also the window. Unset, Ollama decides, "
+            "and cuts longer prompts at their beginning without a word",
+            "keep_alive": "how long the model stays loaded after a call (`10m`, `-1` for ever)",
+        },
+        environment={"base": ("OLLAMA_HOST",)},
+        defaults={"num_ctx": "8192"},
+        notes="`num_ctx` is sent with every call, so that the window that prompts are packed for is the one there is.",
+    ),
+    "replicate": Preset(
+        title="Replicate",
+        example="replicate:meta/meta-llama-3-70b-instruct",
+        source="replicate.com/docs/reference/http",
+        format="replicate:Replicate",
+        base="https://api.replicate.com/v1",
+        keys=("REPLICATE_API_TOKEN", "REPLICATE_API_KEY"),
+        options={
+            "version": "id of a version, for models that are not official ones (or `owner/name:version`)",
+            "deployment": "`true`: the model is a deployment of yours, owner/name",
+            "template": "`plain` (default): the turns of a conversation are written one after the other with their "
+            "roles; `chatml`, `llama3`, `mistral`: with the marks that such a model was trained with",
+            "limit": "the model's input that bounds the reply's tokens (default `max_tokens`)",
+        },
+        notes="Predictions: the reply is streamed where the model can, and fetched when it is ready where it cannot. "
+        "Cancelling a call cancels the prediction, so that it is not charged further.",
+    ),
+}

@@ -1,0 +1,97 @@
+"""A model whose calls end by their deadline, whatever happens in them."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+
+from sourcebook.errors import DeadlineExceeded
+from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest, TextPart
+from sourcebook.models.route.attempt import DEADLINE_PASSED, Now, unfinished, with_text
+
+
+class Bounded:
+    """A model that is stopped at the request's deadline.
+
+    seconds: what a request without a deadline is given; 0: as long as it takes. All that runs inside is told the
+    deadline, and closed when it comes. Errors: the model's; `DeadlineExceeded` with the text that had come.
+    A reader who takes the events so slowly that the deadline passes meanwhile is told so as well.
+    """
+
+    def __init__(self, model: Model, *, seconds: float = 120.0, now: Now = time.monotonic) -> None:
+        self._model = model
+        self._seconds = seconds
+        self._now = now
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self._model.name
+
+    @property
+    def window(self) -> int:
+        """The model's."""
+        return self._model.window
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The model's."""
+        return self._model.capabilities
+
+    def count_tokens(self, text: str) -> int:
+        """The model's."""
+        return self._model.count_tokens(text)
+
+    async def close(self) -> None:
+        """Close the model."""
+        await self._model.close()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """The model's events, up to the deadline."""
+        began = self._now()
+        deadline = request.deadline
+        if deadline is None:
+            if not self._seconds:
+                async with aclosing(self._model.stream(request)) as events:
+                    async for event in events:
+                        yield event
+                return
+            deadline = began + self._seconds
+            request = replace(request, deadline=deadline)
+        text: list[str] = []
+        finished = False
+        async with aclosing(self._model.stream(request)) as events:
+            while True:
+                left = deadline - self._now()
+                if left <= 0.0 and not finished:
+                    raise self._late(deadline - began, text)
+                try:
+                    async with asyncio.timeout(left) as limit:
+                        event = await anext(events)
+                except StopAsyncIteration:
+                    break
+                except TimeoutError:
+                    if not limit.expired():
+                        raise
+                    if finished:
+                        break
+                    raise self._late(deadline - began, text) from None
+                except DeadlineExceeded as error:
+                    with_text(error, "".join(text))
+                    raise
+                if isinstance(event, TextPart):
+                    text.append(event.text)
+                finished = finished or isinstance(event, Finish)
+                yield event
+        if not finished:
+            raise unfinished(self._model, "".join(text))
+
+    def _late(self, seconds: float, text: list[str]) -> DeadlineExceeded:
+        return DeadlineExceeded(
+            f"{DEADLINE_PASSED}: {self.name} had not finished after {seconds:.1f} s",
+            remedy="Give the request more time, or raise route.deadline_seconds",
+            text="".join(text),
+        )

@@ -1,0 +1,244 @@
+"""The cheap model first, the strong one when evidence asks for it; and what that saves."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections import Counter
+from collections.abc import AsyncGenerator, Mapping
+from contextlib import aclosing
+from dataclasses import dataclass, field, replace
+from typing import Final
+
+from sourcebook.errors import BudgetExceeded, InvalidRequest, ModelError
+from sourcebook.models.base import (
+    Capabilities,
+    Completion,
+    Finish,
+    Model,
+    ModelEvent,
+    ModelRequest,
+    Switched,
+    TextPart,
+    ToolCallPart,
+)
+from sourcebook.models.route.attempt import Attempt, Now, Price, charge, spent, unfinished
+from sourcebook.models.route.doubt import (
+    Confidence,
+    Doubt,
+    Similarity,
+    Thresholds,
+    channel_agreement,
+    doubt_after,
+    doubt_before,
+    word_overlap,
+)
+from sourcebook.models.route.shared import common, distinct
+from sourcebook.types import Usage
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class CascadeReport:
+    """What a cascade has done. Money in micro-US-dollars.
+
+    calls: finished ones. escalated: of them, by the strong model in the end. reasons: escalations by their ground
+    ("confidence", "error", "reason", "schema", "tools", "probability", "agreement").
+    cost: what the calls took. strong_cost: what they would have taken had the strong model been asked at once; for
+    calls that the cheap model answered, its tokens at the strong model's price.
+    """
+
+    calls: int
+    escalated: int
+    reasons: Mapping[str, int] = field(default_factory=dict)
+    cost: int = 0
+    strong_cost: int = 0
+
+    @property
+    def escalation_rate(self) -> float:
+        """Share of the calls that went to the strong model, from 0 to 1."""
+        return self.escalated / self.calls if self.calls else 0.0
+
+    @property
+    def saving(self) -> int:
+        """What the cascade has saved; negative if it has cost more than it saved."""
+        return self.strong_cost - self.cost
+
+
+class Cascade:
+    """A cheap model, and a strong one for what the cheap one is not trusted with.
+
+    The cheap answer is judged before anything of it is shown, so it comes whole. When something speaks against it
+    (see `Thresholds`), or the call fails, the strong model is asked anew, and a Switched says why (kept=0). Little
+    confidence in the evidence spares the cheap call. The cheap model's thoughts are shown with its answer only.
+    price: of both models' tokens. Calls whose model says its own cost (metered ones) are taken at that.
+
+    Errors: InvalidRequest and BudgetExceeded of the cheap model; otherwise the strong model's.
+    The Finish's usage holds the cheap calls, too.
+    """
+
+    def __init__(
+        self,
+        cheap: Model,
+        strong: Model,
+        *,
+        thresholds: Thresholds | None = None,
+        confidence: Confidence = channel_agreement,
+        similarity: Similarity = word_overlap,
+        price: Price | None = None,
+        now: Now = time.monotonic,
+    ) -> None:
+        self._cheap = cheap
+        self._strong = strong
+        self._thresholds = thresholds or Thresholds()
+        self._confidence = confidence
+        self._similarity = similarity
+        self._price = price
+        self._now = now
+        self._calls = 0
+        self._reasons: Counter[str] = Counter()
+        self._cost = 0
+        self._strong_cost = 0
+
+    @property
+    def name(self) -> str:
+        """Of both models."""
+        return f"cascade({self._cheap.name}, {self._strong.name})"
+
+    @property
+    def window(self) -> int:
+        """What fits both."""
+        return min(self._cheap.window, self._strong.window)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What both can do."""
+        return common((self._cheap, self._strong))
+
+    def count_tokens(self, text: str) -> int:
+        """By the cheap model."""
+        return self._cheap.count_tokens(text)
+
+    async def close(self) -> None:
+        """Close both."""
+        for model in distinct((self._cheap, self._strong)):
+            await model.close()
+
+    def report(self) -> CascadeReport:
+        """What has been done so far."""
+        return CascadeReport(
+            calls=self._calls,
+            escalated=self._reasons.total(),
+            reasons=dict(self._reasons),
+            cost=self._cost,
+            strong_cost=self._strong_cost,
+        )
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """The cheap answer all at once, or the strong one as it comes."""
+        usage = Usage()
+        doubt = doubt_before(request, self._thresholds, self._confidence)
+        if doubt is None:
+            first, second = await self._samples(request)
+            usage = first.usage + second.usage if second is not None else first.usage
+            doubt = self._judged(request, first, second)
+            if doubt is None:
+                self._count(None, cost=usage, strong=first.usage, model=self._strong.name)
+                for event in first.events:
+                    if not isinstance(event, Finish):
+                        yield event
+                assert first.attempt.finish is not None
+                yield replace(first.attempt.finish, usage=usage)
+                return
+        yield Switched(before=self._cheap.name, after=self._strong.name, reason=doubt.explanation)
+        finished = False
+        try:
+            async with aclosing(self._strong.stream(request)) as events:
+                async for event in events:
+                    if isinstance(event, Finish):
+                        finished = True
+                        self._count(doubt, cost=usage + event.usage, strong=event.usage, model=event.model)
+                        event = replace(event, usage=usage + event.usage)
+                    yield event
+        except ModelError as error:
+            if finished:
+                return
+            if usage != Usage():
+                charge(error, usage + (getattr(error, "usage", None) or Usage()))
+            raise
+        if not finished:
+            raise unfinished(self._strong, "")
+
+    def _judged(self, request: ModelRequest, first: _Sample, second: _Sample | None) -> Doubt | None:
+        if first.error is not None:
+            if isinstance(first.error, InvalidRequest | BudgetExceeded) or self._over(request):
+                raise first.error
+            return Doubt(ground="error", explanation=first.error.args[0])
+        other = "".join(second.attempt.text) if second is not None and second.error is None else None
+        return doubt_after(request, first.completion(), self._thresholds, self._similarity, other)
+
+    async def _samples(self, request: ModelRequest) -> tuple[_Sample, _Sample | None]:
+        """One cheap reply, or two at the same time if their agreement matters."""
+        if self._thresholds.probability and self._cheap.capabilities.logprobs:
+            request = replace(request, logprobs=True)
+        if not self._thresholds.agreement or request.tools:
+            return await self._sample(request), None
+        warmth = max(request.temperature or 0.0, _WARM)
+        other = replace(request, temperature=warmth, seed=None if request.seed is None else request.seed + 1)
+        try:
+            async with asyncio.TaskGroup() as group:
+                first, second = (group.create_task(self._sample(one)) for one in (request, other))
+        except ExceptionGroup as several:
+            raise several.exceptions[0] from None
+        return first.result(), second.result()
+
+    async def _sample(self, request: ModelRequest) -> _Sample:
+        sample = _Sample()
+        try:
+            async with aclosing(self._cheap.stream(request)) as events:
+                async for event in events:
+                    sample.attempt.take(event)
+                    sample.events.append(event)
+            if sample.attempt.finish is None:
+                raise unfinished(self._cheap, "".join(sample.attempt.text))
+            sample.usage = sample.attempt.finish.usage
+        except ModelError as error:
+            sample.error = error
+            sample.usage = spent(self._cheap, request, sample.attempt, error, self._price)
+        return sample
+
+    def _count(self, doubt: Doubt | None, *, cost: Usage, strong: Usage, model: str) -> None:
+        """One more finished call. strong: what the strong model took, or would have."""
+        self._calls += 1
+        if doubt is not None:
+            self._reasons[doubt.ground] += 1
+            self._strong_cost += strong.cost
+        else:
+            priced = replace(strong, cost=0)
+            self._strong_cost += self._price(model, priced) if self._price is not None else 0
+        self._cost += cost.cost
+
+    def _over(self, request: ModelRequest) -> bool:
+        return request.deadline is not None and self._now() >= request.deadline
+
+
+@dataclass(slots=True)
+class _Sample:
+    """One cheap reply, whole or failed."""
+
+    attempt: Attempt = field(default_factory=Attempt)
+    events: list[ModelEvent] = field(default_factory=list)
+    usage: Usage = field(default_factory=Usage)
+    error: ModelError | None = None
+
+    def completion(self) -> Completion:
+        """What the doubts look at."""
+        assert self.attempt.finish is not None
+        return Completion(
+            text="".join(self.attempt.text),
+            finish=self.attempt.finish,
+            tool_calls=tuple(event.call for event in self.events if isinstance(event, ToolCallPart)),
+            logprobs=tuple(one for event in self.events if isinstance(event, TextPart) for one in event.logprobs),
+        )
+
+
+_WARM: Final = 0.7  # two samples at temperature 0 would agree in any case

@@ -1,0 +1,117 @@
+"""A model that is asked again when it fails for a moment."""
+
+from __future__ import annotations
+
+import asyncio
+import time
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import replace
+from random import Random
+from typing import Final
+
+from sourcebook.errors import DeadlineExceeded, RateLimited, Transient
+from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest
+from sourcebook.models.route.attempt import CHANCE, OWN, Attempt, Now, Price, charge, spent
+from sourcebook.types import Usage
+
+
+class Retrying:
+    """A model that is asked again after a `Transient` error, as long as nothing of the reply was seen.
+
+    attempts: calls in all. Before the n'th further one it waits a random time up to first * 2 ** (n - 1) seconds,
+    at most `longest` ("full jitter": Brooker, Exponential Backoff and Jitter, AWS Architecture Blog, 2015), and
+    never less than the vendor's Retry-After.
+    patience: seconds since the call began after which it is not asked again: a wait that would end later is not
+    begun, so that another model can take over. Neither is one that would end at the request's deadline.
+    What is over anyway (the deadline) or would only queue again (our own limits) is not tried again.
+    """
+
+    def __init__(
+        self,
+        model: Model,
+        *,
+        attempts: int = 3,
+        first: float = 0.5,
+        longest: float = 20.0,
+        patience: float = 20.0,
+        price: Price | None = None,
+        now: Now = time.monotonic,
+        random: Random = CHANCE,
+    ) -> None:
+        self._model = model
+        self._attempts = attempts
+        self._first = first
+        self._longest = longest
+        self._patience = patience
+        self._price = price
+        self._now = now
+        self._random = random
+        self.retries = 0
+
+    @property
+    def name(self) -> str:
+        """The model's."""
+        return self._model.name
+
+    @property
+    def window(self) -> int:
+        """The model's."""
+        return self._model.window
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The model's."""
+        return self._model.capabilities
+
+    def count_tokens(self, text: str) -> int:
+        """The model's."""
+        return self._model.count_tokens(text)
+
+    async def close(self) -> None:
+        """Close the model."""
+        await self._model.close()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """The events of the first attempt that comes to something. Errors: the last attempt's."""
+        began = self._now()
+        wasted = Usage()
+        number = 0
+        while True:
+            number += 1
+            attempt = Attempt()
+            try:
+                async with aclosing(self._model.stream(request)) as events:
+                    async for event in events:
+                        attempt.take(event)
+                        if isinstance(event, Finish) and wasted != Usage():
+                            event = replace(event, usage=wasted + event.usage)
+                        yield event
+                return
+            except Transient as error:
+                if attempt.finish is not None:
+                    return  # the reply is whole, whatever happened after it
+                wait = self._wait(error, number, began, request)
+                if attempt.visible or wait is None:
+                    if wasted != Usage():
+                        charge(error, wasted + spent(self._model, request, attempt, error, self._price))
+                    raise
+                wasted += spent(self._model, request, attempt, error, self._price)
+            self.retries += 1
+            await asyncio.sleep(wait)
+
+    def _wait(self, error: Transient, number: int, began: float, request: ModelRequest) -> float | None:
+        """Seconds to wait before the next attempt; None if there is to be none."""
+        ours = isinstance(error, RateLimited) and error.provider == OWN
+        if number >= self._attempts or ours or isinstance(error, DeadlineExceeded):
+            return None
+        wait = self._random.uniform(0.0, min(self._first * 2.0 ** (number - 1), self._longest))
+        if error.retry_after is not None and error.retry_after > wait:
+            wait = error.retry_after + min(wait, error.retry_after * _SPREAD)
+        then = self._now() + wait
+        if then > began + self._patience or (request.deadline is not None and then >= request.deadline):
+            return None
+        return wait
+
+
+_SPREAD: Final = 0.1  # of Retry-After, so that those who were told the same do not come back all at once

@@ -1,0 +1,209 @@
+"""Tools for a model that has none of its own: a protocol in JSON, held by a schema where the model obeys one.
+
+The model is shown the tools in its system prompt and replies with one object: {"thought", "calls", "answer"}. Calls
+become ToolCallPart, as if the model had asked for them by itself; results go back to it as text. Where it has to
+answer, it is asked plainly, and its text streams.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import AsyncGenerator, Mapping, Sequence
+from contextlib import aclosing
+from dataclasses import replace
+
+from sourcebook.models.base import (
+    Capabilities,
+    Finish,
+    JsonSchema,
+    Message,
+    Model,
+    ModelEvent,
+    ModelRequest,
+    ReasoningPart,
+    TextPart,
+    Tool,
+    ToolCall,
+    ToolCallPart,
+)
+
+_PROTOCOL = """These are the tools, each with the JSON Schema of its arguments:
+
+{tools}
+
+Reply with one JSON object and nothing else:
+
+{{"thought": "why, in one sentence", "calls": [{{"name": "tool", "arguments": {{}}}}], "answer": ""}}
+
+To have tools run, name them in "calls" and leave "answer" empty; you will get their results. To answer, leave "calls" \
+empty and write the whole answer into "answer"."""
+
+
+class PromptedTools:
+    """A model like the one that it wraps, and with tools. Close either."""
+
+    def __init__(self, model: Model) -> None:
+        self._model = model
+
+    @property
+    def name(self) -> str:
+        """The wrapped model's, and how it is led."""
+        return f"{self._model.name}+prompted-tools-1"
+
+    @property
+    def window(self) -> int:
+        """The wrapped model's."""
+        return self._model.window
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """The wrapped model's, and tools."""
+        return replace(self._model.capabilities, tools=True)
+
+    def count_tokens(self, text: str) -> int:
+        """By the wrapped model."""
+        return self._model.count_tokens(text)
+
+    async def close(self) -> None:
+        """Close the wrapped model."""
+        await self._model.close()
+
+    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """The wrapped model's events; of a reply by the protocol, what it says."""
+        offered = _offered(request)
+        plain = replace(request, messages=_told(request.messages, offered), tools=(), tool_choice="auto")
+        if not offered:
+            async with aclosing(self._model.stream(plain)) as events:
+                async for event in events:
+                    yield event
+            return
+        if self._model.capabilities.schema:
+            plain = replace(plain, schema=_reply_schema(offered, request))
+        text: list[str] = []
+        async with aclosing(self._model.stream(replace(plain, logprobs=False))) as events:
+            async for event in events:
+                if isinstance(event, TextPart):
+                    text.append(event.text)
+                elif isinstance(event, Finish):
+                    for part in _meant("".join(text), event):
+                        yield part
+                else:
+                    yield event
+
+
+# --- what the model is told ---------------------------------------------------------------------------------
+
+
+def _offered(request: ModelRequest) -> tuple[Tool, ...]:
+    if request.tool_choice in ("auto", "required"):
+        return request.tools
+    return tuple(tool for tool in request.tools if tool.name == request.tool_choice)
+
+
+def _told(messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Message, ...]:
+    """The messages in roles and texts alone: calls as the protocol writes them, results as what the user says."""
+    told: list[Message] = []
+    names: dict[str, str] = {}
+    for message in messages:
+        if message.role == "assistant" and message.tool_calls:
+            names |= {call.id: call.name for call in message.tool_calls}
+            calls = [{"name": call.name, "arguments": _value(call.arguments)} for call in message.tool_calls]
+            text = json.dumps({"thought": message.text, "calls": calls, "answer": ""}, ensure_ascii=False)
+            told.append(Message(role="assistant", text=text))
+        elif message.role == "tool":
+            outcome = "failed" if message.failed else "returned"
+            text = f"{names.get(message.tool_call_id or '', 'The tool')} {outcome}:\n{message.text}"
+            if told and told[-1].role == "user":
+                text = f"{told.pop().text}\n\n{text}"
+            told.append(Message(role="user", text=text, keep=message.keep))
+        elif message.role == "user" and told and told[-1].role == "user":  # many chat templates want turns
+            told[-1] = replace(
+                message, text=f"{told[-1].text}\n\n{message.text}", images=told[-1].images + message.images
+            )
+        else:
+            told.append(message)
+    if not tools:
+        return tuple(told)
+    lines = [
+        json.dumps({"name": one.name, "description": one.description, "arguments": one.parameters}) for one in tools
+    ]
+    protocol = _PROTOCOL.format(tools="\n".join(lines))
+    if told and told[0].role == "system":
+        told[0] = replace(told[0], text=f"{told[0].text}\n\n{protocol}")
+    else:
+        told.insert(0, Message(role="system", text=protocol))
+    return tuple(told)
+
+
+def _reply_schema(tools: Sequence[Tool], request: ModelRequest) -> JsonSchema:
+    least = 1 if request.tool_choice != "auto" else 0
+    calls = [
+        {
+            "type": "object",
+            "properties": {"name": {"const": one.name}, "arguments": _nested(one.parameters)},
+            "required": ["name", "arguments"],
+            "additionalProperties": False,
+        }
+        for one in tools
+    ]
+    return {
+        "type": "object",
+        "properties": {
+            "thought": {"type": "string"},
+            "calls": {"type": "array", "items": calls[0] if len(calls) == 1 else {"anyOf": calls}, "minItems": least},
+            "answer": {"anyOf": [request.schema, {"const": ""}]} if request.schema else {"type": "string"},
+        },
+        "required": ["thought", "calls", "answer"],
+        "additionalProperties": False,
+    }
+
+
+def _nested(schema: JsonSchema) -> JsonSchema:
+    """The schema as part of another: references from the root would lead elsewhere there."""
+    return {"type": "object"} if "$ref" in json.dumps(schema) else schema
+
+
+# --- what the model says ------------------------------------------------------------------------------------
+
+
+def _meant(text: str, finish: Finish) -> list[ModelEvent]:
+    """The events of a reply; one that does not keep to the protocol is an answer as it stands."""
+    said = _object(text)
+    if said is None:
+        return [TextPart(text=text), finish] if text else [finish]
+    events: list[ModelEvent] = []
+    if isinstance(thought := said.get("thought"), str) and thought:
+        events.append(ReasoningPart(text=thought))
+    listed = said.get("calls")
+    for number, call in enumerate(listed if isinstance(listed, list) else []):
+        if isinstance(call, dict) and isinstance(name := call.get("name"), str):
+            arguments = json.dumps(call.get("arguments", {}), ensure_ascii=False)
+            events.append(ToolCallPart(call=ToolCall(id=f"prompted-{number}", name=name, arguments=arguments)))
+    if any(isinstance(event, ToolCallPart) for event in events):
+        return [*events, replace(finish, reason="tool_calls")]
+    answer = said.get("answer", "")
+    if answer:
+        events.append(TextPart(text=answer if isinstance(answer, str) else json.dumps(answer, ensure_ascii=False)))
+    return [*events, finish]
+
+
+def _object(text: str) -> Mapping[str, object] | None:
+    """The first JSON object in the text that is one of the protocol; models like to wrap it in words and fences."""
+    decoder = json.JSONDecoder()
+    start = text.find("{")
+    while start >= 0:
+        try:
+            found, _ = decoder.raw_decode(text, start)
+        except (ValueError, RecursionError):
+            found = None
+        if isinstance(found, dict) and ("calls" in found or "answer" in found):
+            return found
+        start = text.find("{", start + 1)
+    return None
+
+
+def _value(arguments: str) -> object:
+    try:
+        return json.loads(arguments or "{}")
+    except ValueError:
+        return arguments

@@ -1,0 +1,185 @@
+"""The running summary: turns that no longer fit the window, in short, carried on a few turns at a time.
+
+A model that generates writes it; with one that only quotes, it is made of the conversation's own sentences. It
+begins when the turns outgrow the window, and then reaches so far that the window is half full: the model is called
+once in a while, not with every turn, and between summary and window nothing is lost.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections import Counter
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
+from typing import TYPE_CHECKING, Final
+
+from sourcebook.catalog.conversations import Conversation, Turn, keep_summary, read_conversation
+from sourcebook.errors import ModelError
+from sourcebook.language import sentences
+from sourcebook.models.base import ModelRequest, complete
+from sourcebook.types import Scope, Usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from sourcebook.catalog.catalog import Catalog
+    from sourcebook.config import Memory
+    from sourcebook.models.base import Model
+    from sourcebook.prompt.terms import Words
+
+TURN_OVERHEAD: Final = 4  # tokens that a message costs besides its text, about
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Summarised:
+    """What was done: turns that the summary newly covers, what it cost, and what went wrong."""
+
+    turns: int = 0
+    usage: Usage = field(default_factory=Usage)
+    notes: tuple[str, ...] = ()
+
+
+async def carry_on(
+    catalog: Catalog,
+    name: str,
+    scope: Scope,
+    *,
+    model: Model,
+    words: Words,
+    settings: Memory,
+    account: str = "default",
+    home: Path | None = None,
+) -> Summarised:
+    """Carry the summary of a conversation on, if its turns have outgrown the window.
+
+    Every step is written in one transaction with the number of the turn that it reaches to, and not at all if what
+    it was made from has changed meanwhile. Errors: NotFound, PromptError; a model's error is a note.
+    """
+    turns, usage, note = 0, Usage(), ""
+    for _ in range(_STEPS):
+        conversation = await asyncio.to_thread(read_conversation, catalog, name, scope)
+        some = _due(conversation, settings.window, min(_AT_ONCE, model.window // 2), model.count_tokens)
+        if not some:
+            break
+        told = [turn for turn in some if turn.text]
+        try:
+            summary, cost = await _summary(model, conversation, told, settings.summary, words, account, home)
+        except ModelError as error:
+            note = f"The summary could not be carried on: {error}"
+            break
+        usage += cost
+        origins = conversation.summary_origins.union(*(turn.origins for turn in told))
+        kept = await asyncio.to_thread(
+            keep_summary, catalog, conversation, summary, upto=some[-1].number, origins=origins
+        )
+        turns += len(some) if kept else 0
+    return Summarised(turns=turns, usage=usage, notes=(note,) if note else ())
+
+
+def _due(conversation: Conversation, window: int, most: int, count: Callable[[str], int]) -> list[Turn]:
+    """The oldest turns, whole exchanges, that the summary should take in next: up to `most` tokens, or one."""
+    later = [turn for turn in conversation.turns if turn.number > conversation.summarised]
+    costs = [count(turn.text) + TURN_OVERHEAD for turn in later]
+    if sum(costs) <= window:
+        return []
+    stays = 0
+    end = len(later)
+    while end and stays + costs[end - 1] <= window // 2:
+        end -= 1
+        stays += costs[end]
+    end = min(end, len(later) - 2)  # the last exchange stays in the window whatever its length
+    taken: list[Turn] = []
+    cost = 0
+    for turn, its in zip(later[:end], costs, strict=False):
+        if turn.role == "user" and taken and cost + its > most:
+            break
+        taken.append(turn)
+        cost += its
+    while taken and taken[-1].role == "user" and later[len(taken)].role == "assistant":
+        taken.pop()  # its answer stays, so it stays
+    return taken
+
+
+async def _summary(
+    model: Model,
+    before: Conversation,
+    turns: Sequence[Turn],
+    tokens: int,
+    words: Words,
+    account: str,
+    home: Path | None,
+) -> tuple[str, Usage]:
+    if not turns:
+        return before.summary, Usage()
+    if model.capabilities.cites:
+        return extract(before.summary, turns, tokens=tokens, count=model.count_tokens, words=words), Usage()
+    from sourcebook.prompt.templates import load
+
+    longest = model.window // 2 // len(turns)
+    request = ModelRequest(
+        messages=load("summarise", home).messages(
+            turns=[{"role": one.role, "text": _start(one.text, longest, model.count_tokens)} for one in turns],
+            summary=before.summary,
+            words=max(20, int(tokens * _WORDS_PER_TOKEN)),
+        ),
+        max_output_tokens=tokens,
+        temperature=0.0,
+        tenant=before.tenant,
+        account=account,
+        purpose="summarise",
+    )
+    reply = await complete(model, request)
+    text = reply.text.strip()
+    if reply.finish.reason == "length":  # up to the last whole sentence
+        spans = sentences(text)
+        text = text[: spans[-2][1]] if len(spans) > 1 else text
+    if not text or reply.finish.reason == "filtered":
+        text = extract(before.summary, turns, tokens=tokens, count=model.count_tokens, words=words)
+    return text, reply.finish.usage
+
+
+def _start(text: str, tokens: int, count: Callable[[str], int]) -> str:
+    """The beginning of a text that would fill the model's window by itself."""
+    size = count(text)
+    return text if size <= tokens else text[: len(text) * tokens // size]
+
+
+# --- without a model that writes ----------------------------------------------------------------------------
+
+
+def extract(before: str, turns: Sequence[Turn], *, tokens: int, count: Callable[[str], int], words: Words) -> str:
+    """A summary of the conversation's own sentences, one a line, in their order, of at most so many tokens.
+
+    A sentence is worth the mean frequency of its words in all of them, and a word that has been said counts less
+    from then on: SumBasic (Nenkova and Vanderwende, The Impact of Frequency on Summarization, 2005), the mean taken
+    over two more words, so that a "Thanks a lot!" is worth little. Of two as good the later one is taken. before: the summary so far, whose lines take part again.
+    """
+    lines = [line for line in before.splitlines() if line.strip()]
+    for turn in turns:
+        for start, end in sentences(turn.text):
+            lines.append(f"{_SPEAKER[turn.role]}: {' '.join(turn.text[start:end].split())}")
+    lines = list(dict.fromkeys(lines))
+    terms = [set(words(line.partition(": ")[2])) for line in lines]
+    frequency = Counter(term for some in terms for term in some)
+    total = frequency.total()
+    weight = {term: number / total for term, number in frequency.items()}
+    waiting = {i for i, some in enumerate(terms) if some}
+    chosen: list[int] = []
+    left = tokens
+    while waiting:
+        best = max(waiting, key=lambda i: (sum(weight[term] for term in terms[i]) / (len(terms[i]) + 2), i))
+        waiting.remove(best)
+        cost = count(lines[best]) + 1
+        if cost > left:
+            continue
+        left -= cost
+        chosen.append(best)
+        for term in terms[best]:
+            weight[term] **= 2
+    return "\n".join(lines[i] for i in sorted(chosen))
+
+
+_SPEAKER: Final = {"user": "Asked", "assistant": "Answered"}
+_STEPS: Final = 8  # model calls at most in one go; the rest is for the next time
+_AT_ONCE: Final = 3000  # tokens of turns for one call
+_WORDS_PER_TOKEN: Final = 0.6  # of English; said to the model, which is cut at the tokens

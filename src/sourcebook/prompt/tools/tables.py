@@ -1,0 +1,148 @@
+"""The tools by which a model reads tables: `list_tables` shows what there is, `query_table` runs SQL over it."""
+
+from __future__ import annotations
+
+import asyncio
+import json
+from collections.abc import Sequence
+from decimal import Decimal
+
+from sourcebook.errors import ToolError
+from sourcebook.models.base import Tool
+from sourcebook.prompt.tools.base import ToolResult, read_arguments
+from sourcebook.prompt.tools.naming import NamedTable, named, quoted, searched
+from sourcebook.prompt.tools.query import QueryResult, TableQueries, TableSource, Value
+from sourcebook.types import LiveTable
+
+SAMPLES = 3
+"""Rows of each table that `list_tables` shows."""
+
+_SAMPLED = 20  # tables of which rows are shown; of more, only those that were asked for by name
+_LISTED = 100
+_COLUMNS = 60
+
+LIST_TABLES = Tool(
+    name="list_tables",
+    description=(
+        "The tables of the documents (CSV files, spreadsheets, databases): their names, columns with types, number of "
+        "rows and a few rows. Call it before query_table."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {
+            "containing": {
+                "type": "string",
+                "description": "Only tables with this word in their name, columns or document; leave out for all",
+            }
+        },
+        "additionalProperties": False,
+    },
+)
+QUERY_TABLE = Tool(
+    name="query_table",
+    description=(
+        "Run one read-only SQL statement (DuckDB dialect) over the tables of the documents: for exact counts, sums, "
+        "comparisons and joins. Use the names that list_tables shows. Gives the columns, then each row as a JSON array."
+    ),
+    parameters={
+        "type": "object",
+        "properties": {"sql": {"type": "string", "description": "One SELECT, WITH, VALUES or DESCRIBE statement"}},
+        "required": ["sql"],
+        "additionalProperties": False,
+    },
+)
+
+
+class TableTools:
+    """A toolbox over the tables that a scope may see. `queries` is shared between toolboxes and stays open."""
+
+    def __init__(self, source: TableSource, queries: TableQueries) -> None:
+        self._source = source
+        self._queries = queries
+
+    @property
+    def tools(self) -> tuple[Tool, ...]:
+        """list_tables and query_table."""
+        return (LIST_TABLES, QUERY_TABLE)
+
+    async def call(self, name: str, arguments: str) -> ToolResult:
+        """Run one of the two. Errors: ToolError."""
+        values = read_arguments(arguments)
+        if name == LIST_TABLES.name:
+            return ToolResult(text=await asyncio.to_thread(self._listing, str(values.get("containing", ""))))
+        if name == QUERY_TABLE.name:
+            result = await asyncio.to_thread(self._queries.run, self._source, str(values.get("sql", "")))
+            return ToolResult(text=result_text(result), cut=bool(result.cut))
+        raise ToolError(f"There is no tool {name!r} here", remedy="There are: list_tables, query_table")
+
+    async def close(self) -> None:
+        """Nothing is its own."""
+
+    def _listing(self, containing: str) -> str:
+        tables = named(self._source.listed())
+        if not tables:
+            return "There are no tables in the documents."
+        found = [one for one in tables if containing.casefold() in searched(one)]
+        if not found:
+            return f"None of the {len(tables)} tables has {containing!r} in its name, columns or document."
+        parts = [
+            table_text(one, self._sample(one) if number < _SAMPLED else ())
+            for number, one in enumerate(found[:_LISTED])
+        ]
+        if len(found) > _LISTED:
+            parts.append(f"[{len(found) - _LISTED} more tables: name a word that they contain]")
+        return "\n\n".join(parts)
+
+    def _sample(self, table: NamedTable) -> Sequence[Sequence[Value]]:
+        try:
+            return self._queries.run(self._source, f"SELECT * FROM {table.name} LIMIT {SAMPLES}").rows  # noqa: S608
+        except ToolError:  # it is gone meanwhile, or too large: its columns are known all the same
+            return ()
+
+
+def table_text(one: NamedTable, samples: Sequence[Sequence[Value]]) -> str:
+    """A table for the model: name, columns as they are written in SQL, where it comes from, some rows."""
+    table = one.table
+    columns = [f"{quoted(column.name)} {column.type}" for column in table.columns[:_COLUMNS]]
+    if len(table.columns) > _COLUMNS:
+        columns.append(f"... {len(table.columns) - _COLUMNS} more columns (DESCRIBE {one.name} shows them)")
+    lines = [
+        f"{one.name} ({', '.join(columns)})",
+        f"  {table.rows:,} rows, from {where(table)}",
+        *(f"  {row_json(row, cell=200)}" for row in samples),
+    ]
+    return "\n".join(lines)
+
+
+def result_text(result: QueryResult) -> str:
+    """A result for the model: a line of columns, each row as a JSON array, and where the numbers come from."""
+    columns = ", ".join(f"{column.name} {column.type}" for column in result.columns)
+    rows = f"{len(result.rows)} row{'' if len(result.rows) == 1 else 's'}"
+    lines = [f"{rows} ({columns})", *map(row_json, result.rows)]
+    if result.cut:
+        lines.append(f"[cut: {result.cut}]")
+    lines += [f"from {where(one.table)} (table {one.name})" for one in result.used]
+    return "\n".join(lines)
+
+
+def row_json(row: Sequence[Value], *, cell: int = 0) -> str:
+    """A row as a JSON array; decimals with all their digits. cell: characters of a text at most (0: all)."""
+    return f"[{', '.join(_cell_json(one, cell) for one in row)}]"
+
+
+def where(table: LiveTable) -> str:
+    """Which document a table is from, and where in it."""
+    first, last = (table.places[0][0], table.places[-1][0] + table.places[-1][1] - 1) if table.places else (0, 0)
+    sheet = f", {table.name}" if table.name else ""
+    rows = f", rows {first} to {last}" if last > first else f", row {first}" if first else ""
+    return f"{table.document}{sheet}{rows}"
+
+
+def _cell_json(value: Value, cell: int) -> str:
+    if isinstance(value, Decimal):
+        return format(value, "f")
+    if isinstance(value, float) and (value != value or abs(value) == float("inf")):
+        return f'"{value}"'
+    if isinstance(value, str) and cell and len(value) > cell:
+        value = f"{value[:cell]}…"
+    return json.dumps(value, ensure_ascii=False)

@@ -1,0 +1,334 @@
+"""The usage ledger: budgets that hold under concurrency, settlements that count once, reports that add up."""
+
+import subprocess
+import sys
+from collections.abc import Iterator
+from concurrent.futures import ThreadPoolExecutor
+from datetime import date
+from pathlib import Path
+
+import pytest
+
+from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.usage import UsageLedger, dollars
+from sourcebook.errors import BudgetExceeded, NotFound
+from sourcebook.types import Budget, CallRecord, Outcome, Reservation, Usage
+
+AT = "2026-05-31T12:00:00.000+00:00"
+
+
+@pytest.fixture
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
+    made = Catalog("sqlite:catalog.db", tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def ledger(catalog: Catalog) -> UsageLedger:
+    return UsageLedger(catalog)
+
+
+def wanted(name: str, amount: int, account: str = "anna", at: str = AT, tenant: str = "default") -> Reservation:
+    return Reservation(
+        id=name, at=at, tenant=tenant, account=account, model="openai:gpt-5", purpose="answer", amount=amount
+    )
+
+
+def call(
+    name: str,
+    cost: int | None,
+    account: str = "anna",
+    at: str = AT,
+    model: str = "openai:gpt-5",
+    purpose: str = "answer",
+    outcome: Outcome = "finished",
+    reserved: int = 0,
+    exact: bool = True,
+) -> CallRecord:
+    usage = Usage(
+        input_tokens=100,
+        output_tokens=20,
+        cached_tokens=10,
+        cache_write_tokens=5,
+        reasoning_tokens=7,
+        counted_by="vendor",
+        exact=exact,
+        cost=cost or 0,
+        priced=cost is not None,
+    )
+    return CallRecord(
+        id=name, at=at, tenant="default", account=account, purpose=purpose, model=model, outcome=outcome, usage=usage,
+        request_id=f"req-{name}", answer_id="answer-1", reserved=reserved,
+    )  # fmt: skip
+
+
+def left(ledger: UsageLedger) -> dict[tuple[str, str], tuple[int, int]]:
+    return {(one.budget.account, one.budget.period): (one.spent, one.held) for one in ledger.standings()}
+
+
+# --- budgets --------------------------------------------------------------------------------------------------
+
+
+def test_money_is_held_up_to_the_limit_and_not_a_micro_dollar_more(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(account="anna", period="total", limit=100))
+    ledger.reserve(wanted("1", 60))
+    ledger.reserve(wanted("2", 40))
+    with pytest.raises(BudgetExceeded, match=r"\$0\.00 spent, \$0\.0001 held for calls under way, \$0\.00 left"):
+        ledger.reserve(wanted("3", 1))
+    ledger.settle(call("1", 50, reserved=60))
+    ledger.reserve(wanted("4", 10))
+    assert left(ledger) == {("anna", "total"): (50, 50)}
+
+
+def test_every_budget_that_applies_must_hold(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(account="*", period="day", limit=100))
+    ledger.set_budget(Budget(account="anna", period="month", limit=80))
+    ledger.reserve(wanted("1", 70))
+    with pytest.raises(BudgetExceeded, match=r"account 'anna', .* a month"):
+        ledger.reserve(wanted("2", 20))
+    with pytest.raises(BudgetExceeded, match=r"tenant 'default', .* a day"):
+        ledger.reserve(wanted("3", 40, account="ben"))
+    ledger.reserve(wanted("4", 30, account="ben"))
+    ledger.reserve(wanted("5", 10**9, tenant="another"))
+
+
+def test_what_was_refused_holds_nothing(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(period="total", limit=100))
+    results = ledger.enter(reserve=[wanted("1", 60), wanted("2", 60), wanted("3", 40), wanted("4", 1)])
+    assert [result is None for result in results] == [True, False, True, False]
+    assert ledger.standings()[0].held == 100
+
+
+def test_days_and_months_renew_and_the_error_says_when(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(account="anna", period="day", limit=100))
+    ledger.settle(call("1", 100))
+    with pytest.raises(BudgetExceeded) as caught:
+        ledger.reserve(wanted("2", 1))
+    assert "It renews on 2026-06-01 at 00:00 UTC" in caught.value.remedy
+    ledger.reserve(wanted("3", 100, at="2026-06-01T00:00:00.000+00:00"))
+    ledger.set_budget(Budget(account="anna", period="month", limit=150))
+    ledger.reserve(wanted("4", 50, at="2026-06-30T23:59:59.999+00:00"))
+    with pytest.raises(BudgetExceeded, match="a month"):
+        ledger.reserve(wanted("5", 1, at="2026-06-02T00:00:00.000+00:00"))
+    ledger.remove_budget(tenant="default", account="anna", period="day")
+    with pytest.raises(BudgetExceeded) as caught:
+        ledger.reserve(wanted("6", 51, at="2026-05-01T00:00:00.000+00:00"))
+    assert "It renews on 2026-06-01" in caught.value.remedy
+
+
+def test_calls_of_two_days_in_one_transaction_share_the_months_budget(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(period="month", limit=100))
+    first, second = "2026-05-30T23:59:59.000+00:00", "2026-05-31T00:00:01.000+00:00"
+    results = ledger.enter(reserve=[wanted("1", 60, at=first), wanted("2", 60, at=second)])
+    assert [result is None for result in results] == [True, False]
+
+
+def test_a_call_counts_to_the_day_on_which_it_began(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(period="day", limit=100))
+    late = "2026-05-31T23:59:59.900+00:00"
+    ledger.reserve(wanted("1", 100, at=late))
+    ledger.settle(call("1", 90, at=late, reserved=100))
+    ledger.reserve(wanted("2", 100, at="2026-06-01T00:00:00.000+00:00"))
+    assert [one.key for one in ledger.totals("day")] == ["2026-05-31"]
+
+
+def test_spending_from_before_the_budget_was_set_counts(ledger: UsageLedger) -> None:
+    ledger.settle(call("1", 70))
+    ledger.set_budget(Budget(period="total", limit=100))
+    with pytest.raises(BudgetExceeded, match="left"):
+        ledger.reserve(wanted("2", 31))
+    ledger.set_budget(Budget(period="total", limit=101))
+    ledger.reserve(wanted("3", 31))
+
+
+def test_more_than_was_held_is_recorded_as_it_is(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(period="total", limit=100))
+    ledger.reserve(wanted("1", 100))
+    ledger.settle(call("1", 130, reserved=100))
+    (standing,) = ledger.standings()
+    assert (standing.spent, standing.held, standing.left) == (130, 0, -30)
+    assert ledger.totals("model")[0].overrun == 30
+    with pytest.raises(BudgetExceeded):
+        ledger.reserve(wanted("2", 0))
+
+
+def test_budgets_are_listed_and_removed(ledger: UsageLedger) -> None:
+    assert ledger.budgeted() == frozenset()
+    ledger.set_budget(Budget(account="anna", period="day", limit=1))
+    ledger.set_budget(Budget(tenant="other", period="total", limit=2))
+    assert ledger.budgeted() == {("default", "anna"), ("other", "*")}
+    assert [one.budget.limit for one in ledger.standings(tenant="other")] == [2]
+    assert [one.budget.limit for one in ledger.standings(tenant="other", account="anna")] == [2]
+    ledger.remove_budget(tenant="other", account="*", period="total")
+    with pytest.raises(NotFound, match="no budget per total"):
+        ledger.remove_budget(tenant="other", account="*", period="total")
+    assert ledger.budgeted() == {("default", "anna")}
+
+
+# --- settling -------------------------------------------------------------------------------------------------
+
+
+def test_settling_twice_is_settling_once(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(period="total", limit=1000))
+    ledger.settle(call("1", 70))
+    ledger.enter(settle=[call("1", 70), call("1", 90)])
+    assert (ledger.standings()[0].spent, ledger.totals("day")[0].calls) == (70, 1)
+
+
+def test_what_is_released_is_free_and_leaves_no_row(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(period="total", limit=100))
+    ledger.reserve(wanted("1", 100))
+    ledger.release("1")
+    ledger.release("1")
+    ledger.reserve(wanted("2", 100))
+    assert ledger.totals("day") == []
+
+
+def test_an_unknown_price_is_not_zero(ledger: UsageLedger) -> None:
+    ledger.enter(settle=[call("1", None), call("2", 0), call("3", 5)])
+    (total,) = ledger.totals("day")
+    assert (total.calls, total.cost, total.unpriced) == (3, 5, 1)
+    assert {one.id: one.usage.priced for one in ledger.calls()} == {"1": False, "2": True, "3": True}
+
+
+def test_the_money_of_a_dead_process_comes_free_and_the_ledger_says_that_it_was_lost(catalog: Catalog) -> None:
+    dead, living = UsageLedger(catalog, hold_seconds=-1.0), UsageLedger(catalog)
+    living.set_budget(Budget(period="total", limit=100))
+    dead.reserve(wanted("1", 100))
+    living.reserve(wanted("2", 100))
+    (lost,) = living.calls()
+    assert (lost.id, lost.outcome, lost.usage.priced, lost.reserved) == ("1", "lost", False, 100)
+    living.settle(call("1", 40, reserved=100))  # it was not dead after all: what is known wins
+    (late,) = living.calls()
+    assert (late.outcome, late.usage.cost) == ("finished", 40)
+    assert living.standings()[0].spent == 40
+
+
+def test_what_is_renewed_does_not_expire(catalog: Catalog) -> None:
+    slow, living = UsageLedger(catalog, hold_seconds=-1.0), UsageLedger(catalog)
+    living.set_budget(Budget(period="total", limit=100))
+    slow.reserve(wanted("1", 100))
+    living.enter(renew=["1"])
+    with pytest.raises(BudgetExceeded):
+        living.reserve(wanted("2", 1))
+
+
+# --- reports --------------------------------------------------------------------------------------------------
+
+
+def test_totals_by_day_model_account_and_purpose(ledger: UsageLedger) -> None:
+    ledger.enter(
+        settle=[
+            call("1", 10, account="anna", at="2026-05-01T10:00:00.000+00:00"),
+            call("2", 20, account="ben", at="2026-05-02T10:00:00.000+00:00", model="groq:llama", exact=False),
+            call("3", 40, account="ben", at="2026-05-02T11:00:00.000+00:00", purpose="rewrite"),
+        ]
+    )
+    assert [(one.key, one.calls, one.cost) for one in ledger.totals("day")] == [
+        ("2026-05-01", 1, 10),
+        ("2026-05-02", 2, 60),
+    ]
+    assert [(one.key, one.cost, one.inexact) for one in ledger.totals("model")] == [
+        ("openai:gpt-5", 50, 0),
+        ("groq:llama", 20, 1),
+    ]
+    assert [(one.key, one.cost) for one in ledger.totals("account")] == [("ben", 60), ("anna", 10)]
+    assert [(one.key, one.cost) for one in ledger.totals("purpose")] == [("rewrite", 40), ("answer", 30)]
+    assert [one.key for one in ledger.totals("day", since=date(2026, 5, 2))] == ["2026-05-02"]
+    assert [one.key for one in ledger.totals("day", until=date(2026, 5, 1))] == ["2026-05-01"]
+    assert [one.cost for one in ledger.totals("day", account="anna")] == [10]
+    assert ledger.totals("day", tenant="nobody") == []
+    (total,) = ledger.totals("account", account="anna")
+    assert (total.input_tokens, total.cached_tokens, total.cache_write_tokens) == (100, 10, 5)
+    assert (total.output_tokens, total.reasoning_tokens) == (20, 7)
+
+
+def test_a_call_is_read_as_it_was_settled(ledger: UsageLedger) -> None:
+    written = call("1", 10, outcome="broken", reserved=25, exact=False)
+    ledger.settle(written)
+    assert ledger.calls(answer_id="answer-1") == [written]
+    assert ledger.calls(answer_id="another") == []
+
+
+@pytest.mark.parametrize(
+    ("amount", "text"),
+    [(0, "$0.00"), (5_000_000, "$5.00"), (1, "$0.000001"), (1_250_000, "$1.25"), (-10_000, "-$0.01")],
+)
+def test_money_for_people(amount: int, text: str) -> None:
+    assert dollars(amount) == text
+    assert dollars(1_234_567_800_000) == "$1,234,567.80"
+
+
+# --- at once --------------------------------------------------------------------------------------------------
+
+
+def test_threads_never_hold_more_than_the_budget(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(period="day", limit=1000))
+    ledger.set_budget(Budget(account="anna", period="total", limit=500))
+
+    def spend(number: int) -> int:
+        account = "anna" if number % 2 else "ben"
+        try:
+            ledger.reserve(wanted(str(number), 30, account=account))
+        except BudgetExceeded:
+            return 0
+        cost = number % 31
+        ledger.settle(call(str(number), cost, account=account, reserved=30))
+        return cost
+
+    with ThreadPoolExecutor(16) as threads:
+        spent = sum(threads.map(spend, range(120)))
+    ledger.set_budget(Budget(period="total", limit=0))
+    total = next(one for one in ledger.standings() if one.budget.account == "*" and one.budget.period == "total")
+    assert (total.spent, total.held) == (spent, 0)
+    assert sum(one.cost for one in ledger.totals("day")) == spent
+    assert 900 < spent <= 1000
+    assert sum(one.cost for one in ledger.totals("day", account="anna")) <= 500
+
+
+def test_processes_never_hold_more_than_the_budget(tmp_path: Path, ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(period="total", limit=1000))
+    script = f"""
+import sys
+from pathlib import Path
+from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.usage import UsageLedger
+from sourcebook.errors import BudgetExceeded
+from sourcebook.types import CallRecord, Reservation, Usage
+catalog = Catalog("sqlite:catalog.db", Path({str(tmp_path)!r}))
+ledger = UsageLedger(catalog)
+input()
+spent = 0
+for number in range(40):
+    name = f"{{sys.argv[1]}}-{{number}}"
+    try:
+        ledger.reserve(Reservation(id=name, at={AT!r}, tenant="default", account=sys.argv[1], model="m",
+                                   purpose="answer", amount=40))
+    except BudgetExceeded:
+        continue
+    spent += 37
+    ledger.settle(CallRecord(id=name, at={AT!r}, tenant="default", account=sys.argv[1], purpose="answer", model="m",
+                             outcome="finished", usage=Usage(cost=37), reserved=40))
+catalog.close()
+print(spent)
+"""
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", script, name],
+            stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
+        )
+        for name in ("one", "two", "three")
+    ]  # fmt: skip
+    for process in processes:
+        assert process.stdin is not None
+        process.stdin.write("\n")
+        process.stdin.flush()
+    spent = 0
+    for process in processes:
+        out, errors = process.communicate(timeout=60)
+        assert process.returncode == 0, errors
+        spent += int(out)
+    (standing,) = ledger.standings()
+    assert (standing.spent, standing.held) == (spent, 0)
+    assert 1000 - 40 < spent <= 1000

@@ -1,0 +1,173 @@
+"""Questions rewritten by a model within bounds, and left as asked, with a note, where it fails."""
+
+import json
+from collections.abc import Sequence
+from pathlib import Path
+from time import monotonic
+
+import pytest
+
+from sourcebook.catalog.conversations import Turn
+from sourcebook.embed.terms import KeywordAnalyzer
+from sourcebook.errors import ContextTooLong, PromptError, RateLimited
+from sourcebook.prompt.rewrite import Bounds, Rewriting, decompose, stand_alone, vary
+from tests.prompt.scripted import Quoting, Scripted
+
+WORDS = KeywordAnalyzer().words
+TURNS: Sequence[Turn] = (
+    Turn(number=1, role="user", text="What is the refund policy?", at=""),
+    Turn(number=2, role="assistant", text="30 days.", at=""),
+    Turn(number=3, role="user", text="Really?", at=""),
+    Turn(number=4, role="assistant", text="", at="", removed=True),
+)
+FAILURES = [RateLimited("Too many calls"), ContextTooLong("It does not fit")]
+
+
+async def test_a_model_rewrites_the_question_from_the_conversation() -> None:
+    model = Scripted("How long does a refund take?")
+    bounds = Bounds(seconds=5, tenant="t", account="a")
+    made = await stand_alone("How long?", TURNS, model=model, words=WORDS, summary="On shops.", bounds=bounds)
+    assert (made.text, made.by, made.note) == ("How long does a refund take?", "model", "")
+    assert made.usage.input_tokens == 10
+    (request,) = model.requests
+    prompt = model.prompts[0]
+    assert all(text in prompt for text in ("What is the refund policy?", "30 days.", "How long?", "On shops."))
+    assert (request.purpose, request.tenant, request.account, request.temperature) == ("rewrite", "t", "a", 0.0)
+    assert request.max_output_tokens < 100
+    assert request.deadline is not None
+    assert request.deadline - monotonic() <= 5
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "Rewritten: How long does a refund take?",
+        '"How long does a refund take?"',
+        "**Standalone question:** How long does a refund take?",
+        "\n  How long does a refund take?  \n\nIt keeps the meaning.",
+        "“How long does a refund take?”",
+    ],
+)
+async def test_what_models_put_around_a_question_is_taken_off(reply: str) -> None:
+    made = await stand_alone("How long?", TURNS, model=Scripted(reply), words=WORDS)
+    assert (made.text, made.by) == ("How long does a refund take?", "model")
+
+
+async def test_the_first_question_needs_no_model() -> None:
+    model = Scripted(AssertionError())
+    assert await stand_alone("How long?", (), model=model, words=WORDS) == Rewriting(
+        questions=("How long?",), by="asker"
+    )
+
+
+@pytest.mark.parametrize("error", FAILURES, ids=lambda error: type(error).__name__)
+async def test_a_model_that_fails_leaves_the_question_as_asked(error: Exception) -> None:
+    model = Scripted(error)
+    for made in (
+        await stand_alone("How long?", TURNS, model=model, words=WORDS),
+        await decompose("How long?", model=model, words=WORDS),
+        await vary("How long?", model=model),
+    ):
+        assert (made.questions, made.by) == (("How long?",), "asker")
+        assert str(error) in made.note
+
+
+@pytest.mark.parametrize("reply", ["", "\n \n", "word " * 500])
+async def test_a_reply_that_is_no_question_leaves_it_as_asked(reply: str) -> None:
+    made = await stand_alone("How long?", TURNS, model=Scripted(reply), words=WORDS)
+    assert (made.text, made.by, made.usage.input_tokens) == ("How long?", "asker", 10)
+    assert "gave no question" in made.note
+
+
+async def test_a_reply_that_was_cut_leaves_it_as_asked() -> None:
+    made = await stand_alone("How long?", TURNS, model=Scripted("How long does a", reason="length"), words=WORDS)
+    assert (made.text, made.by) == ("How long?", "asker")
+    assert "length" in made.note
+
+
+async def test_a_model_that_does_not_end_is_not_waited_for(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sourcebook.prompt.rewrite._GRACE", 0.0)
+    began = monotonic()
+    for bounds in (Bounds(seconds=0.02), Bounds(deadline=monotonic() - 1)):
+        made = await stand_alone("How long?", TURNS, model=Scripted("x", seconds=30), words=WORDS, bounds=bounds)
+        assert made.text == "How long?"
+        assert "took longer" in made.note
+    assert monotonic() - began < 5
+
+
+async def test_without_a_model_that_writes_the_rule_does_it() -> None:
+    made = await stand_alone("How long does it take?", TURNS[:2], model=Quoting(), words=WORDS)
+    assert (made.text, made.by) == ("How long does it take? (refund policy)", "rule")
+    made = await stand_alone("What does a lamp cost in Busan?", TURNS[:2], model=Quoting(), words=WORDS)
+    assert (made.text, made.by) == ("What does a lamp cost in Busan?", "asker")
+
+
+async def test_the_books_own_template_comes_first(tmp_path: Path) -> None:
+    (tmp_path / "prompts").mkdir()
+    own = tmp_path / "prompts" / "rewrite.j2"
+    head = '+++\nversion = "9"\n[variables.question]\ntype = "text"\n[variables.turns]\ntype = "turns"\n'
+    head += '[variables.summary]\ntype = "text"\ndefault = ""\n+++\n'
+    own.write_text(head + "{% user %}OWN {{ question }}{{ turns | length }}{{ summary }}{% enduser %}")
+    model = Scripted("How long does a refund take?")
+    await stand_alone("How long?", TURNS, model=model, words=WORDS, home=tmp_path)
+    assert model.prompts == ["OWN How long?3"]
+    own.write_text("broken")
+    with pytest.raises(PromptError):
+        await stand_alone("How long?", TURNS, model=model, words=WORDS, home=tmp_path)
+
+
+# --- taken apart, and varied --------------------------------------------------------------------------------
+
+
+def listed(*questions: str) -> str:
+    return json.dumps({"questions": questions})
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        listed("Who built it?", "When?"),
+        f"```json\n{listed('Who built it?', 'When?')}\n```",
+        "1. Who built it?\n2. When?",
+        "Here they are:\n- Who built it?\n- When?\n",
+    ],
+)
+async def test_a_model_takes_a_question_apart(reply: str) -> None:
+    model = Scripted(reply)
+    made = await decompose("Who built it and when?", model=model, words=WORDS, most=3)
+    assert (made.questions, made.by) == (("Who built it?", "When?"), "model")
+    assert "Who built it and when?" in model.prompts[0]
+    assert model.requests[0].purpose == "decompose"
+    assert model.requests[0].schema is not None
+
+
+async def test_no_more_questions_than_wanted_and_none_twice() -> None:
+    model = Scripted(listed("A?", "A?", "", "B?", "C?", "D?"))
+    assert (await decompose("All?", model=model, words=WORDS, most=2)).questions == ("A?", "B?")
+
+
+@pytest.mark.parametrize(
+    "reply", ["", "I cannot.", '{"questions": []}', '{"questions": [1]}', '{"questions": "A?"}', "{}"]
+)
+async def test_a_reply_without_questions_leaves_it_whole(reply: str) -> None:
+    made = await decompose("Who built it?", model=Scripted(reply), words=WORDS)
+    assert (made.questions, made.by) == (("Who built it?",), "asker")
+    assert made.note
+
+
+async def test_rules_take_apart_where_the_model_only_quotes() -> None:
+    made = await decompose("Who built it? And when?", model=Quoting(), words=WORDS)
+    assert (made.by, len(made.questions)) == ("rule", 2)
+    made = await decompose("Who built the lighthouse?", model=Quoting(), words=WORDS)
+    assert made == Rewriting(questions=("Who built the lighthouse?",), by="asker")
+    made = await decompose("???", model=Quoting(), words=WORDS)
+    assert made.questions == ("???",)
+
+
+async def test_variants_follow_the_question_as_asked() -> None:
+    model = Scripted(listed("When was it erected?", "when was it built?", "What year was it built?", "More?"))
+    made = await vary("When was it built?", model=model, most=2)
+    assert made.questions == ("When was it built?", "When was it erected?", "What year was it built?")
+    assert made.by == "model"
+    assert (await vary("When?", model=Quoting())).questions == ("When?",)
+    assert (await vary("When?", model=Scripted(AssertionError()), most=0)).questions == ("When?",)

@@ -1,0 +1,360 @@
+"""list_tables and query_table: exact values, names, limits that say so, errors that help, and whose tables they are."""
+
+import json
+import os
+import signal
+from collections.abc import Iterator
+from decimal import Decimal
+
+import pytest
+
+from sourcebook.errors import ToolError
+from sourcebook.prompt.tools.base import Toolboxes
+from sourcebook.prompt.tools.naming import RESERVED, identifier, named, quoted
+from sourcebook.prompt.tools.query import QueryLimits, QueryResult, TableQueries
+from sourcebook.prompt.tools.tables import TableTools
+from sourcebook.types import LiveTable
+from tests.prompt.tools.table_sources import Tables, shop
+
+pytest.importorskip("duckdb")
+
+
+@pytest.fixture(scope="module")
+def queries() -> Iterator[TableQueries]:
+    made = TableQueries(QueryLimits(max_rows=20))
+    yield made
+    made.close()
+
+
+@pytest.fixture(scope="module")
+def source() -> Tables:
+    return shop()
+
+
+def rows(result: QueryResult) -> list[tuple[object, ...]]:
+    return list(result.rows)
+
+
+# --- values -----------------------------------------------------------------------------------------------
+
+
+def test_sums_of_decimals_are_exact(queries: TableQueries, source: Tables) -> None:
+    result = queries.run(source, "SELECT SUM(amount), COUNT(amount), COUNT(*), MIN(placed) FROM orders")
+    assert rows(result) == [(Decimal("370.19"), 5, 6, "2024-01-03")]
+    assert [column.type for column in result.columns] == ["DECIMAL(38,2)", "BIGINT", "BIGINT", "DATE"]
+
+
+def test_joins_conditions_and_codes(queries: TableQueries, source: Tables) -> None:
+    joined = "SELECT c.name, o.amount FROM customers c JOIN orders o ON o.customer = c.id WHERE o.paid ORDER BY amount"
+    assert rows(queries.run(source, joined)) == [
+        ("Kim", Decimal("0.10")),
+        ("Müller", Decimal("0.20")),
+        ("Kim", Decimal("19.90")),
+        ("Müller", Decimal("99.99")),
+    ]
+    assert rows(queries.run(source, "SELECT name FROM customers WHERE zip = '00184' AND since IS NULL")) == [("Rossi",)]
+    assert [one.name for one in queries.run(source, joined).used] == ["customers", "orders"]
+
+
+@pytest.mark.parametrize(
+    ("expression", "expected"),
+    [
+        ("170141183460469231731687303715884105727::HUGEINT", 170141183460469231731687303715884105727),
+        ("0.1 + 0.2", Decimal("0.3")),
+        ("0.1::DOUBLE + 0.2", 0.30000000000000004),
+        ("'inf'::DOUBLE", float("inf")),
+        ("NULL", None),
+        ("1 = 1", True),
+        ("TIMESTAMP '2024-01-31 10:00:00.5'", "2024-01-31 10:00:00.500000"),
+        ("TIME '10:00'", "10:00:00"),
+        ("[1, NULL]", "[1, null]"),
+        ("{'a': 'é'}", '{"a": "é"}'),
+        ("'\\xFF'::BLOB", "ff"),
+        ("INTERVAL 2 DAY", "2 days, 0:00:00"),
+        ("'tab\t' || chr(10) || '\u2028'", "tab\t\n\u2028"),
+    ],
+)
+def test_values_of_every_kind(queries: TableQueries, source: Tables, expression: str, expected: object) -> None:
+    ((value,),) = rows(queries.run(source, f"SELECT {expression}"))
+    assert (value, type(value)) == (expected, type(expected))
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "WITH x AS (SELECT 1 AS a) SELECT a FROM x",
+        "VALUES (1)",
+        "FROM orders SELECT min(1)",
+        "SELECT 1 -- ; DROP TABLE orders",
+        "SELECT /* ; */ 1;",
+        "(SELECT 1)",
+        "SELECT count(*) FROM (DESCRIBE orders) WHERE column_name = 'paid'",
+        "WITH RECURSIVE r(n) AS (SELECT 1 UNION ALL SELECT n + 1 FROM r WHERE n < 5) SELECT min(n) FROM r",
+        "SELECT count(*) FROM information_schema.tables WHERE table_name = 'orders'",
+    ],
+)
+def test_every_way_of_reading(queries: TableQueries, source: Tables, statement: str) -> None:
+    assert rows(queries.run(source, statement)) == [(1,)]
+
+
+def test_describe_and_show(queries: TableQueries, source: Tables) -> None:
+    assert [row[:2] for row in rows(queries.run(source, "DESCRIBE orders"))][3] == ("amount", "DECIMAL(18,2)")
+    assert rows(queries.run(source, "SHOW TABLES")) == [("customers",), ("orders",)]
+
+
+# --- groups by a key ----------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT c.name, COUNT(*) FROM customers c JOIN orders o ON o.customer = c.id GROUP BY c.id ORDER BY c.name",
+        "SELECT name, COUNT(*) FROM customers JOIN orders ON customer = id GROUP BY id ORDER BY name",
+        "SELECT name, COUNT(*) AS n FROM customers c, orders WHERE customer = c.id GROUP BY c.id "
+        "HAVING c.name <> '' ORDER BY min(amount), c.name, name",
+        "WITH x AS (SELECT c.name, COUNT(*) n FROM customers c JOIN orders ON customer = c.id GROUP BY c.id) "
+        "SELECT * FROM x ORDER BY name",
+    ],
+)
+def test_what_a_key_determines_needs_no_group(queries: TableQueries, source: Tables, statement: str) -> None:
+    assert sorted(rows(queries.run(source, statement))) == [("Kim", 2), ("Lee", 1), ("Müller", 2)]
+
+
+def test_all_columns_of_a_keyed_table(queries: TableQueries, source: Tables) -> None:
+    statement = "SELECT c.*, COUNT(o.customer) FROM customers c LEFT JOIN orders o ON customer = id GROUP BY c.id"
+    assert sorted(row[-1] for row in rows(queries.run(source, statement))) == [0, 0, 1, 2, 2]  # type: ignore[type-var]
+
+
+@pytest.mark.parametrize(
+    "statement",
+    [
+        "SELECT o.amount, COUNT(*) FROM orders o GROUP BY o.customer",  # comes twice
+        "SELECT c.name, COUNT(*) FROM customers c GROUP BY c.since",  # is missing once
+        "SELECT o.amount FROM customers c JOIN orders o ON customer = id GROUP BY c.id",  # of the other table
+        "WITH customers AS (SELECT * FROM orders) SELECT placed FROM customers GROUP BY customer",
+    ],
+)
+def test_what_a_group_does_not_determine_is_still_an_error(
+    queries: TableQueries, source: Tables, statement: str
+) -> None:
+    with pytest.raises(ToolError, match="GROUP BY"):
+        queries.run(source, statement)
+
+
+# --- limits ---------------------------------------------------------------------------------------------------
+
+
+def test_a_cut_result_says_so_and_why(source: Tables) -> None:
+    queries = TableQueries(QueryLimits(max_rows=3, max_characters=400, max_cell=50))
+    try:
+        result = queries.run(source, "SELECT range FROM range(10)")
+        assert (rows(result), "first 3 rows; there are more" in result.cut) == ([(0,), (1,), (2,)], True)
+        assert queries.run(source, "SELECT range FROM range(3)").cut == ""
+        assert len(queries.run(source, "SELECT range FROM range(10)", rows=10).rows) == 10
+        wide = queries.run(source, "SELECT repeat('x', 60) FROM range(9)", rows=9)
+        assert (len(wide.rows), "first 4 rows, the result is too long" in wide.cut) == (4, True)
+        assert wide.rows[0][0] == "x" * 50 + "… [cut: 60 characters]"
+    finally:
+        queries.close()
+
+
+def test_a_statement_too_long(queries: TableQueries, source: Tables) -> None:
+    with pytest.raises(ToolError, match="50000 characters"):
+        queries.run(source, "SELECT " + "1" * 50_000)
+
+
+# --- processes ------------------------------------------------------------------------------------------------
+
+
+def test_only_what_is_named_is_loaded_and_only_once() -> None:
+    tables, queries = shop(), TableQueries()
+    try:
+        queries.run(tables, "SELECT 1")
+        assert tables.reads == []
+        for _ in range(2):
+            queries.run(tables, "SELECT COUNT(*) FROM ORDERS")
+        assert len(tables.reads) == 1
+        queries.run(tables, "SELECT COUNT(*) FROM customers, orders")
+        assert len(tables.reads) == 2
+    finally:
+        queries.close()
+
+
+def test_a_table_that_goes_is_gone_and_one_that_changes_has_changed() -> None:
+    tables, queries = Tables(), TableQueries()
+    before = tables.add("file:///a.csv", "n,m\n1,2\n")
+    try:
+        assert rows(queries.run(tables, "SELECT sum(n) FROM a")) == [(1,)]
+        tables.remove(before)
+        with pytest.raises(ToolError, match='no table "a"'):
+            queries.run(tables, "SELECT sum(n) FROM a")
+        tables.add("file:///a.csv", "n,m\n5,2\n")
+        assert rows(queries.run(tables, "SELECT sum(n) FROM a")) == [(5,)]
+    finally:
+        queries.close()
+
+
+def test_a_table_that_goes_while_it_is_read_is_not_in_the_result() -> None:
+    class Going(Tables):
+        def cells(self, keys):  # type: ignore[no-untyped-def]
+            found = super().cells(keys)
+            self.remove(before)
+            return found
+
+    tables, queries = Going(), TableQueries()
+    before = tables.add("file:///a.csv", "n,m\n1,2\n")
+    try:
+        with pytest.raises(ToolError, match='no table "a"'):
+            queries.run(tables, "SELECT sum(n) FROM a")
+    finally:
+        queries.close()
+
+
+def test_a_killed_process_is_replaced(source: Tables) -> None:
+    queries = TableQueries()
+    try:
+        for _ in range(3):
+            assert rows(queries.run(source, "SELECT COUNT(*) FROM orders")) == [(6,)]
+            for process in queries._all:
+                os.kill(process._process.pid, signal.SIGKILL)
+                process._process.wait()
+    finally:
+        queries.close()
+    assert queries._all == set()
+    assert rows(queries.run(source, "SELECT 1")) == [(1,)]
+    queries.close()
+
+
+def test_views_that_differ_never_share_a_process() -> None:
+    mine, theirs, queries = Tables(), Tables(), TableQueries()
+    mine.add("file:///a.csv", "n,m\n1,2\n")
+    theirs.add("file:///secret.csv", "n,m\n7,7\n")
+    try:
+        for _ in range(2):
+            assert rows(queries.run(mine, "SHOW TABLES")) == [("a",)]
+            assert rows(queries.run(theirs, "SHOW TABLES")) == [("secret",)]
+            with pytest.raises(ToolError) as error:
+                queries.run(mine, "SELECT * FROM secret")
+            assert "The tables are: a." in str(error.value)
+    finally:
+        queries.close()
+
+
+# --- names ----------------------------------------------------------------------------------------------------
+
+
+def live(document: str, name: str = "") -> LiveTable:
+    return LiveTable(key=f"{document}!{name}", document=document, version=1, name=name, columns=(), rows=1, places=())
+
+
+@pytest.mark.parametrize(
+    ("tables", "expected"),
+    [
+        ([("a/sales.csv", "")], ["sales"]),
+        ([("a/sales.csv", ""), ("b/sales.csv", "")], ["a_sales", "b_sales"]),
+        ([("x/a/s.csv", ""), ("y/a/s.csv", ""), ("a_s.csv", "")], ["x_a_s", "y_a_s", "a_s"]),
+        ([("Sales 2024 (final).csv", "")], ["Sales_2024_final"]),
+        ([("2024.csv", ""), ("order.csv", ""), ("매출.csv", ""), ("...csv", "")], ["t_2024", "order_", "매출", "table_"]),
+        ([("b.xlsx", "May")], ["b"]),
+        ([("b.xlsx", "May"), ("b.xlsx", "June")], ["May", "June"]),
+        ([("b.xlsx", "May"), ("b.xlsx", "June"), ("c.xlsx", "May"), ("c.xlsx", "July")], ["b_May", "June", "c_May", "July"]),
+        ([("b.xlsx", "Sheet1"), ("b.xlsx", "Sheet2")], ["b_Sheet1", "b_Sheet2"]),
+        ([("b.xlsx", "May"), ("b.xlsx", "May")], ["May", "May_2"]),
+        ([("d.json", ""), ("d.csv", "")], ["d", "d_2"]),
+    ],
+)
+def test_names_are_short_and_leave_no_doubt(tables: list[tuple[str, str]], expected: list[str]) -> None:
+    found = named([live(f"file:///{document}", name) for document, name in tables])
+    assert [one.name for one in found] == expected
+    every = [name.casefold() for one in found for name in (one.name, *one.aliases)]
+    assert len(every) == len(set(every))
+
+
+def test_tables_are_found_by_all_their_names(queries: TableQueries) -> None:
+    tables = Tables()
+    tables.add("file:///docs/My%20Sales.csv", "n,m\n1,2\n")
+    tables.add("file:///docs/b.xlsx", "n,m\n3,4\n", name="Q1 (May)")
+    tables.add("file:///docs/b.xlsx", 'n,"a ""b"", c"\n5,6\n', name="order")
+    for name in ("My_Sales", '"My Sales"', "my_sales", "Q1_May", '"Q1 (May)"', '"b Q1 (May)"', '"order"', "order_"):
+        ((value,),) = rows(queries.run(tables, f"SELECT sum(n) FROM {name}"))
+        assert value in (1, 3, 5)
+    assert rows(queries.run(tables, 'SELECT "a ""b"", c" FROM order_')) == [(6,)]
+
+
+def test_reserved_words_are_those_of_the_dialect() -> None:
+    import duckdb
+
+    with duckdb.connect(":memory:") as connection:
+        words = connection.execute("SELECT keyword_name FROM duckdb_keywords() WHERE keyword_category = 'reserved'")
+        assert {word for (word,) in words.fetchall()} <= RESERVED
+    assert (identifier("Select"), quoted("select"), quoted("a b"), quoted("ok_1")) == ("Select_", '"select"', '"a b"', "ok_1")
+
+
+# --- the toolbox ------------------------------------------------------------------------------------------------
+
+
+@pytest.fixture
+def tools(queries: TableQueries, source: Tables) -> Toolboxes:
+    return Toolboxes([TableTools(source, queries)])
+
+
+async def test_what_there_is(tools: Toolboxes) -> None:
+    result = await tools.call("list_tables", "")
+    assert not result.failed
+    assert result.text.splitlines()[:5] == [
+        "customers (id BIGINT, name VARCHAR, city VARCHAR, zip VARCHAR, since DATE)",
+        "  5 rows, from file:///shop/customers.csv, rows 2 to 6",
+        '  [1, "Kim", "Seoul", "04524", "2021-03-01"]',
+        '  [2, "Lee", "Busan", "48058", "2022-11-15"]',
+        '  [3, "Müller", "Köln", "50667", "2020-06-30"]',
+    ]
+    assert '"order" BIGINT' in result.text
+    only = await tools.call("list_tables", '{"containing": "AMOUNT"}')
+    assert only.text.startswith("orders (")
+    assert "customers (" not in only.text
+    none = await tools.call("list_tables", '{"containing": "nowhere"}')
+    assert none.text == "None of the 2 tables has 'nowhere' in its name, columns or document."
+
+
+async def test_nothing_there(queries: TableQueries) -> None:
+    tools = Toolboxes([TableTools(Tables(), queries)])
+    assert (await tools.call("list_tables", "{}")).text == "There are no tables in the documents."
+    assert "The tables are: none" in (await tools.call("query_table", '{"sql": "SELECT * FROM a"}')).text
+
+
+async def test_a_result_is_compact_exact_and_says_where_it_is_from(tools: Toolboxes) -> None:
+    sql = "SELECT paid, SUM(amount) AS total FROM orders GROUP BY paid ORDER BY paid"
+    result = await tools.call("query_table", json.dumps({"sql": sql}))
+    assert result.text.splitlines() == [
+        "2 rows (paid BOOLEAN, total DECIMAL(38,2))",
+        "[false, 250.00]",
+        "[true, 120.19]",
+        "from file:///shop/orders.csv, rows 2 to 7 (table orders)",
+    ]
+    cut = await tools.call("query_table", '{"sql": "SELECT * FROM range(100)"}')
+    assert cut.cut
+    assert cut.text.splitlines()[-1].startswith("[cut: only the first 20 rows; there are more")
+
+
+@pytest.mark.parametrize(
+    ("sql", "hint"),
+    [
+        ("SELECT amout FROM orders", '"amount"'),
+        ("SELECT * FROM order_s", 'did you mean "orders"'),
+        ("SELEC 1", "syntax error"),
+        ("SELECT sum(name) FROM customers", "No function matches"),
+        ("SELECT now()", "CAST"),
+        ("PIVOT orders ON paid", "IN"),
+        ("", "exactly one"),
+    ],
+)
+async def test_errors_tell_how_to_do_better(tools: Toolboxes, sql: str, hint: str) -> None:
+    result = await tools.call("query_table", json.dumps({"sql": sql}))
+    assert result.failed
+    assert hint in result.text
+    assert "Traceback" not in result.text
+
+
+async def test_arguments_that_are_none(tools: Toolboxes) -> None:
+    for arguments in ("{}", '{"sql": 1}', '{"sql": "SELECT 1", "more": 1}', "[]"):
+        assert (await tools.call("query_table", arguments)).failed
