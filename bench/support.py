@@ -42,9 +42,8 @@ from paragraphs import squad
 from sourcebook.embed.terms import KeywordAnalyzer
 from sourcebook.language import sentences
 from sourcebook.prompt import particulars
-from sourcebook.prompt.support import Source, SupportJudge
+from sourcebook.prompt.support import SupportJudge
 from sourcebook.types import Passage, PassageId
-
 
 KINDS = ("quoted", "restated", "plain", "number", "name", "denied", "wrong", "elsewhere", "plain elsewhere")
 
@@ -80,7 +79,7 @@ def main() -> None:
     if options.fit:
         _fit(names, rows, pairs)
     report(pairs, judge)
-    print(f"\n{1000 * seconds / len(pairs):.2f} ms a sentence, each with a new passage; {platform.processor() or platform.machine()}")
+    print(f"\n{1000 * seconds / len(pairs):.2f} ms a sentence, most with a new passage; {platform.machine()}")
 
 
 # --- the pairs ----------------------------------------------------------------------------------------------
@@ -138,15 +137,17 @@ def _low(text: str) -> list[str]:
 
 
 def _restated(question: str, answer: str) -> str:
-    """"When was it built?" and "1873" -> "it was built 1873": the words of a statement, if not its grammar."""
+    """'When was it built?' and '1873' -> 'it was built 1873': the words of a statement, if not its grammar."""
     found = re.search(
-        r"\b(?:(?:in|on|at|for|to|by|of|from) )?(?:what|which|who|whom|whose|when|where|how (?:many|much|long|old|far|often)|how|why)\b",
+        r"\b(?:(?:in|on|at|for|to|by|of|from) )?"
+        r"(?:what|which|who|whom|whose|when|where|how (?:many|much|long|old|far|often)|how|why)\b",
         question,
         re.IGNORECASE,
     )
     if found is None or len(answer.split()) > 12:
         return ""
-    rest = re.sub(r"^\s*(?:did|do|does|is|are|was|were|has|have|had|can|could|will|would)\b", "", question[found.end() :])
+    rest = question[found.end() :]
+    rest = re.sub(r"^\s*(?:did|do|does|is|are|was|were|has|have|had|can|could|will|would)\b", "", rest)
     stated = f"{question[: found.start()]} {rest.rstrip(' ?')} {answer}."
     if found.start() == 0 and re.match(r"(?:who|what|which)$", found[0], re.IGNORECASE):
         stated = f"{answer} {question[found.end() :].strip(' ?')}."
@@ -240,7 +241,8 @@ def _fit(names: Sequence[str], rows: NDArray[np.float64], pairs: Sequence[Pair])
     y = np.array([one.supported for one in pairs], float)[chosen]
     kinds = np.array([one.kind for one in pairs])[chosen]
     ways = {truth: len(set(kinds[y == truth])) for truth in (0, 1)}
-    weight = np.array([len(y) / 2 / ways[int(truth)] / (kinds == kind).sum() for kind, truth in zip(kinds, y, strict=True)])
+    shares = {kind: len(y) / 2 / (kinds == kind).sum() for kind in set(kinds)}
+    weight = np.array([shares[kind] / ways[int(truth)] for kind, truth in zip(kinds, y, strict=True)])
     beta = np.zeros(x.shape[1])
     for _ in range(50):
         p = 1 / (1 + np.exp(-x @ beta))

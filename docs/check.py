@@ -2,6 +2,7 @@
 
     settings   configuration.md names every setting with its type, default, variable and least value
     commands   cli.md says what the command line says (`--write` brings the generated parts up to date)
+    providers  the pages of docs/providers/ say what the table of presets says (docs/providers.py writes them)
     links      relative links and their anchors lead somewhere
     words      nothing in the repository names a machine's folders, a package registry or how a text came about
     snippets   Python blocks run, shell blocks are understood; those of quickstart.md run, in a folder of their own
@@ -16,6 +17,7 @@ from __future__ import annotations
 import json
 import os
 import re
+import runpy
 import shlex
 import subprocess
 import sys
@@ -147,6 +149,12 @@ def _anchors(path: Path) -> set[str]:
     text = re.sub(r"^```.*?^```", "", path.read_text(encoding="utf-8"), flags=re.DOTALL | re.MULTILINE)
     headings = re.findall(r"^#{1,6} +(.+?) *$", text, flags=re.MULTILINE)
     return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def providers(root: Path) -> Iterator[str]:
+    """The pages of docs/providers/ against the table of presets; docs/providers.py writes them."""
+    script = runpy.run_path(str(ROOT / "docs/providers.py"))
+    yield from script["findings"](root / "docs/providers")
 
 
 UNWANTED = {  # one letter in brackets, so that no pattern finds itself
@@ -381,7 +389,7 @@ def _pages(root: Path) -> list[Path]:
     return [root / "README.md", root / "CHANGELOG.md", *sorted((root / "docs").rglob("*.md"))]
 
 
-FAST: tuple[Callable[[Path], Iterator[str]], ...] = (settings, commands, links, words, understood)
+FAST: tuple[Callable[[Path], Iterator[str]], ...] = (settings, commands, providers, links, words, understood)
 SLOW: tuple[Callable[[Path], Iterator[str]], ...] = (snippets, printed)
 
 

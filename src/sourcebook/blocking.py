@@ -16,10 +16,12 @@ from sourcebook.book import Progress, Sourcebook
 from sourcebook.catalog.records import SourceRecord
 from sourcebook.config import Config
 from sourcebook.errors import BookError
-from sourcebook.types import Answer, Citation, Filter, Hit, LedgerEntry, Passage, Scope, SyncReport
+from sourcebook.types import Answer, Filter, Hit, LedgerEntry, Passage, Scope, SyncReport
 
 if TYPE_CHECKING:
     from types import TracebackType
+
+    from sourcebook.prompt.cite import AnswerPart
 
 T = TypeVar("T")
 
@@ -112,21 +114,47 @@ class BlockingSourcebook:
         """The passages that matter for a question, best first."""
         return self._run(self.book.search(question, top=top, scope=scope, where=where))
 
-    def ask(self, question: str, *, scope: Scope | None = None, where: str | Filter | None = None) -> Answer:
+    def ask(
+        self,
+        question: str,
+        *,
+        scope: Scope | None = None,
+        where: str | Filter | None = None,
+        conversation: str | None = None,
+        account: str = "default",
+        seconds: float | None = None,
+    ) -> Answer:
         """The answer to a question, with its citations."""
-        return self._run(self.book.ask(question, scope=scope, where=where))
+        return self._run(
+            self.book.ask(
+                question, scope=scope, where=where, conversation=conversation, account=account, seconds=seconds
+            )
+        )
 
     def stream(
-        self, question: str, *, scope: Scope | None = None, where: str | Filter | None = None
-    ) -> Iterator[str | Citation | Answer]:
+        self,
+        question: str,
+        *,
+        scope: Scope | None = None,
+        where: str | Filter | None = None,
+        conversation: str | None = None,
+        account: str = "default",
+        seconds: float | None = None,
+    ) -> Iterator[AnswerPart]:
         """The answer as it comes."""
-        parts = self.book.stream(question, scope=scope, where=where)
+        parts = self.book.stream(
+            question, scope=scope, where=where, conversation=conversation, account=account, seconds=seconds
+        )
 
-        async def following() -> str | Citation | Answer | None:
+        async def following() -> AnswerPart | None:
             return await anext(parts, None)
 
         while (part := self._run(following())) is not None:
             yield part
+
+    def converse(self, *, scope: Scope | None = None) -> str:
+        """Begin a conversation; its id is for `ask` and `stream`."""
+        return self.book.converse(scope=scope)
 
     def ledger(self) -> list[LedgerEntry]:
         """Every document that is known."""

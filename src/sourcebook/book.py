@@ -10,11 +10,12 @@ from dataclasses import asdict, replace
 from functools import cached_property
 from hashlib import blake2b
 from pathlib import Path
-from time import perf_counter
+from time import monotonic, perf_counter
 from typing import TYPE_CHECKING, Any, Self
 
 from sourcebook import config as configuration
 from sourcebook.book_index import UNSETTLED, BookIndex
+from sourcebook.book_models import BookModels
 from sourcebook.catalog import answers, reads
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.records import SourceRecord
@@ -40,8 +41,10 @@ if TYPE_CHECKING:
     from types import TracebackType
 
     from sourcebook.embed.base import Analyzer, Embedder
-    from sourcebook.models.base import Model, ModelRequest
+    from sourcebook.models.base import Model
     from sourcebook.parse.parsing import Parsers
+    from sourcebook.prompt.cite import AnswerPart
+    from sourcebook.prompt.support import SupportJudge
     from sourcebook.sources.base import Source
 
 HOME = ".sourcebook"
@@ -70,6 +73,8 @@ class Sourcebook:
         self._ownership = Ownership(home / "writer.lock", "This book")
         self._syncing = asyncio.Lock()
         self.index = BookIndex(self)
+        self.models = BookModels(self)
+        self._tending: set[asyncio.Task[None]] = set()
         self.seen_epoch = -1  # the newest epoch of the catalog that a search has seen
         self._listed = self._done = 0
         self._uris: dict[str, int] = {}
@@ -106,6 +111,8 @@ class Sourcebook:
 
     async def close(self) -> None:
         """Write everything out and let go of files, processes and locks."""
+        await self._finish_tending()
+        await self.models.close()
         await self.index.close()
         if "parsers" in self.__dict__:
             self.parsers.close()
@@ -236,28 +243,65 @@ class Sourcebook:
         """
         from sourcebook.pipeline import retrieve
 
-        return await retrieve(self, self._question(question, scope, where, top), top=top)
+        return await retrieve(self, self._question(question, scope, where, top=top), top=top)
 
-    async def ask(self, question: str, *, scope: Scope | None = None, where: str | Filter | None = None) -> Answer:
-        """The answer to a question, with its citations; known=False if the documents do not support one."""
-        async with aclosing(self.stream(question, scope=scope, where=where)) as parts:
+    async def ask(
+        self,
+        question: str,
+        *,
+        scope: Scope | None = None,
+        where: str | Filter | None = None,
+        conversation: str | None = None,
+        account: str = "default",
+        seconds: float | None = None,
+    ) -> Answer:
+        """The answer to a question, with its citations; known=False if the documents do not support one.
+
+        conversation: id of the conversation that it belongs to. account: whose budget pays for model calls.
+        seconds: the time that it may take. Errors: FilterError, NotFound, ModelError.
+        """
+        asked = self._question(question, scope, where, conversation=conversation, account=account, seconds=seconds)
+        async with aclosing(self._answering(asked)) as parts:
             async for part in parts:
                 if isinstance(part, Answer):
                     return part
         raise SourcebookError("The model ended without an answer", remedy="Run: sourcebook doctor")
 
     async def stream(
-        self, question: str, *, scope: Scope | None = None, where: str | Filter | None = None
-    ) -> AsyncGenerator[str | Citation | Answer, None]:
-        """The answer as it comes: pieces of text, each sentence's citations, and the finished Answer last."""
-        from sourcebook.pipeline import answer
+        self,
+        question: str,
+        *,
+        scope: Scope | None = None,
+        where: str | Filter | None = None,
+        conversation: str | None = None,
+        account: str = "default",
+        seconds: float | None = None,
+    ) -> AsyncGenerator[AnswerPart, None]:
+        """The answer as it comes: pieces of text, the citations of each sentence, and the finished Answer last.
 
-        asked = self._question(question, scope, where, self.config.answer.passages)
-        async with aclosing(answer(self, asked)) as parts:
+        What else may come is said at `AnswerPart`. Closing the generator stops the model. Errors: as of `ask`.
+        """
+        asked = self._question(question, scope, where, conversation=conversation, account=account, seconds=seconds)
+        async with aclosing(self._answering(asked)) as parts:
             async for part in parts:
                 yield part
 
-    def _question(self, text: str, scope: Scope | None, where: str | Filter | None, top: int) -> Question:
+    def _answering(self, question: Question) -> AsyncGenerator[AnswerPart, None]:
+        from sourcebook.pipeline import answer
+
+        return answer(self, question)
+
+    def _question(
+        self,
+        text: str,
+        scope: Scope | None,
+        where: str | Filter | None,
+        *,
+        top: int = 10,
+        conversation: str | None = None,
+        account: str = "default",
+        seconds: float | None = None,
+    ) -> Question:
         if not text.strip():
             raise SourcebookError("The question is empty", remedy="Write what you want to know")
         return Question(
@@ -265,7 +309,16 @@ class Sourcebook:
             scope=scope or Scope(),
             filter=parse_filter(where) if isinstance(where, str) else where,
             top=top,
+            conversation=conversation,
+            account=account,
+            deadline=None if seconds is None else monotonic() + seconds,
         )
+
+    def converse(self, *, scope: Scope | None = None) -> str:
+        """Begin a conversation; its id is for `ask` and `stream`, in this process or any other."""
+        from sourcebook.catalog.conversations import start_conversation
+
+        return start_conversation(self.catalog, scope or Scope())
 
     # --- looking inside ---------------------------------------------------------------------------------------
 
@@ -343,11 +396,15 @@ class Sourcebook:
 
     @cached_property
     def model(self) -> Model:
-        """Evidence -> answer."""
-        made: Model = find("model", self.config.parts.model)(
-            self.config.parts.model, embedder=self.embedder, analyzer=self.analyzer
-        )
-        return made
+        """Evidence -> answer: the model, or the models, of the settings."""
+        return self.models.chosen()
+
+    @cached_property
+    def support_judge(self) -> SupportJudge:
+        """Whether a sentence is supported by what it cites."""
+        from sourcebook.prompt.support import SupportJudge
+
+        return SupportJudge(self.analyzer.words, threshold=self.config.prompt.support)
 
     @cached_property
     def embedding_fingerprint(self) -> str:
@@ -443,18 +500,40 @@ class Sourcebook:
 
         return read
 
-    async def remember(self, question: Question, request: ModelRequest, answer: Answer) -> None:
-        """Record an answer with what made it."""
-        from sourcebook.prompt.compose import VERSION
+    def all_hits(self, scope: Scope) -> list[Hit]:
+        """Every live passage that the scope admits, in the order of documents, all worth the same."""
+        return [Hit(passage=one, score=0.0) for one in reads.all_passages(self.catalog, scope)]
 
-        made_from = {
-            "prompt": VERSION,
-            "messages": [{"role": one.role, "text": one.text} for one in request.messages],
-            "max_sentences": request.max_sentences,
-            "max_output_tokens": request.max_output_tokens,
-            "embedding": self.embedding_fingerprint,
-        }
-        await asyncio.to_thread(answers.record_answer, self.catalog, question, answer, made_from)
+    def tend_later(self, question: Question) -> None:
+        """Carry a conversation's summary on and learn from it, while its user reads the answer."""
+        task = asyncio.create_task(self._tend(question))
+        self._tending.add(task)
+        task.add_done_callback(self._tending.discard)
+
+    async def _tend(self, question: Question) -> None:
+        from sourcebook.prompt.memory import tend
+
+        assert question.conversation is not None
+        with suppress(SourcebookError):  # what is not done now is done after the next turn
+            await tend(
+                self.catalog,
+                question.conversation,
+                question.scope,
+                model=self.model,
+                embedder=self.embedder,
+                words=self.analyzer.words,
+                settings=self.config.memory,
+                account=question.account,
+                home=self.home,
+            )
+
+    async def _finish_tending(self) -> None:
+        """Let it end if it is soon done; it can be stopped at any moment."""
+        if self._tending:
+            _, late = await asyncio.wait(self._tending, timeout=self.config.memory.seconds)
+            for task in late:
+                task.cancel()
+            await asyncio.gather(*late, return_exceptions=True)
 
     def _writing(self, wait: float = 0.0) -> _Writing:
         return _Writing(self._ownership, wait)

@@ -13,8 +13,14 @@ import click
 
 from sourcebook.commands.asking import ask, search
 from sourcebook.commands.base import BUSY, FAILED, INTERRUPTED, MISSING
+from sourcebook.commands.conversations import chat, conversations, examples
 from sourcebook.commands.documents import add, init, remove, sync
+from sourcebook.commands.keys import key
 from sourcebook.commands.looking import doctor, export, show, status
+from sourcebook.commands.mcp import mcp
+from sourcebook.commands.models import compare, replay
+from sourcebook.commands.spending import budget, prices, usage
+from sourcebook.commands.tables import sql, tables
 from sourcebook.errors import BookBusy, NoBook, NotFound, SourcebookError
 
 _FIRST_STEPS = """
@@ -39,7 +45,15 @@ def cli(context: click.Context, home: str | None) -> None:
     context.obj = home
 
 
-for command in (init, add, sync, remove, ask, search, status, show, doctor, export):
+for command in (
+    *(init, add, sync, remove),
+    *(ask, search, chat, conversations, examples),
+    *(tables, sql),
+    *(status, show, doctor, export),
+    *(replay, compare),
+    *(key, prices, usage, budget),
+    mcp,
+):
     cli.add_command(command)
 
 

@@ -96,12 +96,36 @@ class Answer:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Prompt:
+    """How the prompt for a model that generates is made, and how its reply is read; docs/prompts.md tells more.
+
+    template: its name. output_tokens: reserved for the reply, and at most a quarter of the window.
+    passage_tokens: for passages, at most. examples: questions with good answers, at most.
+    diversity: from 0 to 1, how much less a passage is worth that says what a chosen one does.
+    order: "ends" (the strongest passages first and last) or "best-first". cut: a passage may go in in part.
+    attribute: a sentence without a marker is given the source that supports it, if there is one.
+    support: probability from which a sentence counts as supported. unsupported: "mark" or "leave-out".
+    """
+
+    template: str = "answer"
+    output_tokens: int = 1024
+    passage_tokens: int = 4000
+    examples: int = 3
+    diversity: float = 0.5
+    order: str = "ends"
+    cut: bool = True
+    attribute: bool = True
+    support: float = 0.3
+    unsupported: str = "mark"
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Memory:
     """What conversations bring into a prompt.
 
     window: tokens of the last turns, verbatim. summary: tokens of the summary of those before.
     facts: what users have said of themselves, recalled at most, and as many preferences; 0: none.
-    threshold: similarity, from -1 to 1, that a fact must have to the question. learn: whether facts are looked for.
+    threshold: similarity, from 0 to 1, that a fact must have to the question. learn: whether facts are looked for.
     rewrite: whether a question is rewritten to stand alone before passages are searched; seconds: for that call.
     """
 
@@ -188,6 +212,25 @@ class Sources:
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
+class Agent:
+    """What one run of the agent loop may take, all its steps together; docs/tools.md tells more.
+
+    steps: calls of the model; the last one has to answer. tokens: of all prompts and replies. seconds: of time.
+    cost: micro-US-dollars. parallel: tool calls at once. repeats: how often the very same call is really made.
+    tool_seconds, tool_characters: time of one tool call, and length of its result.
+    """
+
+    steps: int = 8
+    tokens: int = 200_000
+    seconds: float = 120.0
+    cost: int = 500_000
+    parallel: int = 4
+    repeats: int = 1
+    tool_seconds: float = 30.0
+    tool_characters: int = 20_000
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
 class Config:
     """All settings of a book, section by section."""
 
@@ -198,7 +241,9 @@ class Config:
     embed: Embed = field(default_factory=Embed)
     retrieve: Retrieve = field(default_factory=Retrieve)
     answer: Answer = field(default_factory=Answer)
+    prompt: Prompt = field(default_factory=Prompt)
     memory: Memory = field(default_factory=Memory)
+    agent: Agent = field(default_factory=Agent)
     route: Route = field(default_factory=Route)
     tables: Tables = field(default_factory=Tables)
 
@@ -211,7 +256,9 @@ SECTIONS: Mapping[str, type] = {
     "embed": Embed,
     "retrieve": Retrieve,
     "answer": Answer,
+    "prompt": Prompt,
     "memory": Memory,
+    "agent": Agent,
     "route": Route,
     "tables": Tables,
 }
@@ -305,10 +352,23 @@ _LEAST: Mapping[str, float] = {
     "retrieve.closeness": 0,
     "answer.passages": 1,
     "answer.sentences": 1,
+    "prompt.output_tokens": 16,
+    "prompt.passage_tokens": 50,
+    "prompt.examples": 0,
+    "prompt.diversity": 0,
+    "prompt.support": 0,
+    "agent.steps": 1,
+    "agent.tokens": 100,
+    "agent.seconds": 0.1,
+    "agent.cost": 1,
+    "agent.parallel": 1,
+    "agent.repeats": 1,
+    "agent.tool_seconds": 0.1,
+    "agent.tool_characters": 100,
     "memory.window": 50,
     "memory.summary": 50,
     "memory.facts": 0,
-    "memory.threshold": -1,
+    "memory.threshold": 0,
     "memory.seconds": 0.1,
     "route.attempts": 1,
     "route.retry_seconds": 0,
@@ -350,6 +410,13 @@ def _checked(config: Config) -> Config:
         )
     if config.retrieve.fusion not in ("standardised", "rrf"):
         raise ConfigError(f"retrieve.fusion is {config.retrieve.fusion!r}", remedy='Use "standardised" or "rrf"')
+    if config.prompt.order not in ("ends", "best-first"):
+        raise ConfigError(f"prompt.order is {config.prompt.order!r}", remedy='Use "ends" or "best-first"')
+    if config.prompt.unsupported not in ("mark", "leave-out"):
+        raise ConfigError(f"prompt.unsupported is {config.prompt.unsupported!r}", remedy='Use "mark" or "leave-out"')
+    for name, share in (("diversity", config.prompt.diversity), ("support", config.prompt.support)):
+        if share > 1:
+            raise ConfigError(f"prompt.{name} is {share:g}, but must be at most 1", remedy="Lower it")
     if config.retrieve.dense + config.retrieve.keyword == 0:
         raise ConfigError("retrieve.dense and retrieve.keyword are both 0", remedy="Give one of them a weight")
     _check_route(config.route)

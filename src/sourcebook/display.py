@@ -10,11 +10,12 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from sourcebook.sources.files import display, path_of
-from sourcebook.types import Answer, Citation, Hit, LedgerEntry, Passage, SyncReport
+from sourcebook.types import Answer, Citation, Hit, LedgerEntry, Passage, SyncReport, Unsupported
 
 if TYPE_CHECKING:
     from sourcebook.book import Sourcebook
     from sourcebook.doctor import Finding
+    from sourcebook.prompt.cite import AnswerPart
 
 
 def document_name(uri: str) -> str:
@@ -64,6 +65,12 @@ def answer_json(answer: Answer) -> dict[str, Any]:
         ],
         "answer_id": answer.id,
         "model": answer.model,
+        "unsupported": [one.text for one in answer.unsupported],
+        "usage": {
+            "input_tokens": answer.usage.input_tokens,
+            "output_tokens": answer.usage.output_tokens,
+            "cost": answer.usage.cost,
+        },
     }
 
 
@@ -83,22 +90,33 @@ def passage_json(passage: Passage) -> dict[str, Any]:
     }
 
 
-async def show_answer(parts: AsyncIterator[str | Citation | Answer]) -> None:
+async def show_answer(parts: AsyncIterator[AnswerPart]) -> None:
     """Print an answer as it comes, a number after each sentence, and the numbered sources below."""
+    from sourcebook.models.base import Switched
+
     sources: list[Citation] = []
     async for part in parts:
         match part:
             case str():
                 click.echo(" ".join(part.split("\n")), nl=False)
             case Citation():
-                sources.append(part)
-                click.echo(click.style(f" [{len(sources)}]", fg="cyan"), nl=False)
+                if part not in sources:
+                    sources.append(part)
+                click.echo(click.style(f" [{sources.index(part) + 1}]", fg="cyan"), nl=False)
+            case Unsupported():
+                click.echo(click.style(" [not supported by the sources]", fg="yellow"), nl=False)
+            case Switched():
+                sources = [] if part.kept == 0 else sources
+                mark = f"{part.after} goes on" if part.kept else f"{part.after} answers instead"
+                click.echo(click.style(f" ({mark}: {part.reason}) ", dim=True), nl=False)
             case Answer(known=False):
                 click.echo("I do not know: nothing in the documents supports an answer.")
             case Answer():
                 click.echo("\n")
                 for number, citation in enumerate(sources, 1):
                     click.echo(f"{click.style(f'[{number}]', fg='cyan')} {_place(citation)}")
+                if part.finish == "length":
+                    click.echo(click.style("The answer was cut off at the limit of its length.", fg="yellow"))
 
 
 def _place(citation: Citation) -> str:

@@ -41,7 +41,10 @@
 
 from __future__ import annotations
 
-from typing import Any, ClassVar
+from typing import TYPE_CHECKING, Any, ClassVar
+
+if TYPE_CHECKING:
+    from sourcebook.types import Usage
 
 
 class SourcebookError(Exception):
@@ -137,7 +140,8 @@ class ModelError(SourcebookError):
     """The language model failed.
 
     provider: who was called ("openai"). status: of the HTTP reply, or 0. request_id: the vendor's.
-    retry_after: seconds that the vendor asks to wait, or None. text: what had come of the reply.
+    retry_after: seconds that the vendor asks to wait, or None. text: what had come of the reply. usage: what the
+    vendor had reported of it, or None.
     """
 
     def __init__(
@@ -150,8 +154,10 @@ class ModelError(SourcebookError):
         request_id: str = "",
         retry_after: float | None = None,
         text: str = "",
+        usage: Usage | None = None,
     ) -> None:
         super().__init__(message, remedy=remedy)
+        self.usage = usage
         self.provider = provider
         self.status = status
         self.request_id = request_id

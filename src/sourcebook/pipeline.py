@@ -1,9 +1,10 @@
 """The two flows. Each line of `ingest` and of `answer` is one box of the diagram.
 
     ingest   source -> parse -> chunk -> embed -> index
-    answer   retrieve -> compose -> model -> cite -> remember
+    answer   recall -> retrieve -> compose -> route -> cite -> remember
 
-`publish.py` holds the four steps by which a version becomes live, `book.py` the object that owns the parts.
+`publish.py` holds the four steps by which a version becomes live, `answering.py` what happens to an answer after its
+passages are found, `book.py` the object that owns the parts.
 """
 
 from __future__ import annotations
@@ -16,14 +17,13 @@ from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from sourcebook.answering import Run, cited, composed, recall, remember
 from sourcebook.catalog.embeddings import text_key
 from sourcebook.catalog.reads import count_live, live_ids, live_passages
 from sourcebook.catalog.records import DocumentRecord, Draft, Failure, Reusable, SourceRecord
 from sourcebook.chunk.structure import chunk
 from sourcebook.errors import SourcebookError, SourceError
 from sourcebook.language import detect
-from sourcebook.prompt.cite import cite
-from sourcebook.prompt.compose import compose
 from sourcebook.publish import publish, ready, retire
 from sourcebook.retrieve.closeness import FIRST, rerank
 from sourcebook.retrieve.fusion import FusionMethod, channel_weights, fuse
@@ -31,7 +31,6 @@ from sourcebook.retrieve.merge import fold, merge
 from sourcebook.types import (
     Answer,
     Candidate,
-    Citation,
     Hit,
     IndexQuery,
     Metadata,
@@ -43,6 +42,7 @@ from sourcebook.types import (
 
 if TYPE_CHECKING:
     from sourcebook.book import Sourcebook as Book
+    from sourcebook.prompt.cite import AnswerPart
     from sourcebook.sources.base import Source
 
 _BATCH_PASSAGES = 256
@@ -65,18 +65,18 @@ async def ingest(book: Book, record: SourceRecord, source: Source, *, retry: boo
     return await report(book, plan, began)
 
 
-async def answer(book: Book, question: Question) -> AsyncGenerator[str | Citation | Answer, None]:
+async def answer(book: Book, question: Question) -> AsyncGenerator[AnswerPart, None]:
     """Answer a question: pieces of text and their citations as they come, and the finished answer last."""
-    hits = await retrieve(book, question, top=book.config.answer.passages)
-    request = compose(
-        question, hits, sentences=book.config.answer.sentences, count=book.model.count_tokens, window=book.model.window
-    )
-    events = book.model.stream(request)
-    parts = cite(events, request, model=book.model.name, verify=book.verifier(question.scope))
+    recalled = await recall(book, question)
+    hits = await retrieve(book, replace(question, text=recalled.question), top=book.config.answer.passages)
+    composition = await composed(book, book.model, question, hits, recalled)
+    run = Run()
+    parts = cited(book, book.model, question, composition, run.watch(book.model.stream(composition.request)))
     async with aclosing(parts):
         async for part in parts:
             if isinstance(part, Answer):
-                await book.remember(question, request, part)
+                part = replace(part, id=composition.request.answer_id or part.id)
+                await remember(book, question, composition, run, part, recalled)
             yield part
 
 

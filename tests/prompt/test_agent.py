@@ -23,11 +23,13 @@ from sourcebook.models.base import (
 )
 from sourcebook.prompt.agent import AgentLoop
 from sourcebook.prompt.agent_run import AgentEvent, Answering, Bounds, Calling, DraftPart, Step, digest
+from sourcebook.prompt.cite import Reading, cite
 from sourcebook.prompt.prompted_tools import PromptedTools
+from sourcebook.prompt.support import SupportJudge
 from sourcebook.prompt.tools.base import Toolboxes
 from sourcebook.prompt.tools.functions import FunctionTools
 from sourcebook.prompt.tools.search import SearchTool
-from sourcebook.types import Hit, Passage, PassageId, Usage
+from sourcebook.types import Answer, Citation, Hit, Passage, PassageId, Usage
 from tests.prompt.told import Told, ask, say, think
 
 QUESTION = ModelRequest(
@@ -99,7 +101,7 @@ async def test_every_step_is_in_the_record() -> None:
     loop = AgentLoop(model, functions(add), QUESTION)
     await events_of(loop)
     record: Any = json.loads(json.dumps(loop.run.record()))
-    assert record["stopped"] == ""
+    assert (record["version"], record["stopped"]) == ("agent-1", "")
     assert record["usage"]["cost"] == 200
     first, second = record["steps"]
     assert (first["number"], first["thoughts"], first["reason"], first["model"]) == (1, ["Hm."], "tool_calls", "s-1")
@@ -152,6 +154,41 @@ async def test_passages_found_on_the_way_can_be_cited() -> None:
     assert "Shown before: [2]" in colour
     assert "Nothing was found" in model.requests[2].messages[-1].text
     assert [run.numbers for step in loop.run.steps for run in step.runs] == [(2, 1), (3, 2), ()]
+
+
+async def test_the_answer_is_cited_from_what_was_found() -> None:
+    found = hit("The tower is 41 metres tall. It was built in 1873.")
+
+    async def search(query: str, top: int, where: str | None) -> list[Hit]:
+        return [found]
+
+    async def verify(citation: Citation) -> bool:
+        return found.passage.text[citation.start : citation.end] == citation.quote
+
+    model = Told(
+        [say("I look."), ask("search", '{"query": "height"}')], [say("The tower is 41 "), say("metres tall [1].")]
+    )
+    loop = AgentLoop(model, Toolboxes([SearchTool(search)]), QUESTION)
+    told: list[AgentEvent] = []
+    reading = Reading(judge=SupportJudge())
+    parts = cite(
+        loop.answer(told.append),
+        QUESTION,
+        model="m",
+        verify=verify,
+        reading=reading,
+        evidence=lambda: loop.run.evidence,
+    )
+    *_, answer = [part async for part in parts]
+    assert isinstance(answer, Answer)
+    assert answer.known
+    assert answer.text == "The tower is 41 metres tall."
+    assert [one.quote for one in answer.citations] == ["The tower is 41 metres tall."]
+    assert answer.hits == (found,)
+    assert answer.usage.cost == 200
+    assert {type(event) for event in told} == {DraftPart, Calling, Step, Answering}
+    assert loop.request.messages == model.requests[1].messages
+    assert len(loop.run.steps) == 2
 
 
 async def test_calls_of_one_step_run_side_by_side_and_stay_in_order() -> None:
@@ -463,6 +500,14 @@ async def test_what_was_demanded_is_demanded_once() -> None:
     assert [request.tool_choice for request in model.requests] == ["required", "auto"]
 
 
+async def test_the_end_of_what_will_come_again_is_marked_once() -> None:
+    model = Told(*[[ask("add", f'{{"one": {n}, "other": 1}}', str(n))] for n in range(3)], [say("Done.")])
+    given = replace(QUESTION, messages=(replace(QUESTION.messages[0], keep=True), QUESTION.messages[1]))
+    await events_of(AgentLoop(model, functions(add), given))
+    kept = [[number for number, one in enumerate(request.messages) if one.keep] for request in model.requests]
+    assert kept == [[0], [0, 3], [0, 5], [0, 7]]
+
+
 async def test_calls_without_an_id_get_one() -> None:
     model = Told([ask("add", '{"one": 1, "other": 1}', ""), ask("add", '{"one": 2, "other": 1}', "")], [say("2.")])
     await events_of(AgentLoop(model, functions(add), QUESTION))
@@ -534,12 +579,35 @@ async def test_a_led_model_that_ignores_the_protocol_has_answered() -> None:
     assert text_of(await events_of(AgentLoop(model, functions(add), QUESTION))) == 'The set {"a"} is all.'
 
 
+async def test_a_led_model_that_is_lost_in_the_protocol_is_asked_plainly() -> None:
+    usage = Usage(input_tokens=7, output_tokens=100, cost=3)
+    lost = [say('{"thought": "why, why, why, why'), Finish(reason="length", usage=usage)]
+    model = Told(lost, [say("It "), say("is 3.")], tools=False, schema=True)
+    loop = AgentLoop(model, functions(add), QUESTION)
+    events = await events_of(loop)
+    assert text_of(events) == "It is 3."
+    assert loop.run.usage.output_tokens == 105
+    assert loop.run.usage.cost == 103
+    assert model.requests[1].schema is None
+    assert "JSON" not in model.requests[1].messages[0].text
+
+
 async def test_a_led_model_that_has_to_answer_is_asked_plainly_and_streams() -> None:
     model = Told([say("One "), say("two.")], tools=False, schema=True)
     loop = AgentLoop(model, functions(add), QUESTION, bounds=Bounds(steps=1))
     events = await events_of(loop)
     assert [event.text for event in events if isinstance(event, TextPart)] == ["One ", "two."]
     assert model.requests[0].schema is None
+
+
+async def test_a_led_model_has_its_results_in_one_turn() -> None:
+    calls = [{"name": "add", "arguments": {"one": n, "other": 1}} for n in range(2)]
+    model = Told([reply(calls=calls)], [say("Done.")], tools=False)
+    await events_of(AgentLoop(model, functions(add), QUESTION, bounds=Bounds(steps=2)))
+    messages = model.requests[1].messages
+    assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[-1].text.count("add returned:") == 2
+    assert "No tool can be called any more" in messages[-1].text
 
 
 async def test_a_led_model_is_a_model() -> None:

@@ -24,7 +24,7 @@ QUESTIONS = (
 
 
 @pytest.fixture
-async def catalog(tmp_path: Path) -> Iterator[Catalog]:
+def catalog(tmp_path: Path) -> Iterator[Catalog]:
     made = make_catalog(tmp_path)
     yield made
     made.close()

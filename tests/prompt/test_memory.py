@@ -244,6 +244,16 @@ async def test_an_answer_that_is_not_known_is_made_from_nothing(catalog: Catalog
     assert await keep(catalog, found, "What?", answered("Text."), NOBODY, quotes=False) is None
 
 
+async def test_a_text_that_is_no_answer_is_made_from_what_was_read_all_the_same(catalog: Catalog) -> None:
+    one = publish(catalog, "a", "The fee is 3%.")
+    name = start_conversation(catalog, NOBODY)
+    found = await recalled(catalog, name, "What?")
+    doubtful = replace(answered("I do not know, but a fee of 3% is named.", one), known=False)
+    await keep(catalog, found, "What?", doubtful, NOBODY, quotes=False)
+    catalog.withdraw([one.document_id])
+    assert (await recalled(catalog, name, "So?")).turns[1].text == REMOVED
+
+
 async def test_a_deletion_reaches_what_later_answers_repeat(catalog: Catalog) -> None:
     one, other = publish(catalog, "a", "The fee is 3%."), publish(catalog, "b", "Lamps cost 49.")
     name = start_conversation(catalog, NOBODY)

@@ -29,6 +29,7 @@ async def test_a_model_rewrites_the_question_from_the_conversation() -> None:
     made = await stand_alone("How long?", TURNS, model=model, words=WORDS, summary="On shops.", bounds=bounds)
     assert (made.text, made.by, made.note) == ("How long does a refund take?", "model", "")
     assert made.usage.input_tokens == 10
+    assert made.prompt.startswith("rewrite@")
     (request,) = model.requests
     prompt = model.prompts[0]
     assert all(text in prompt for text in ("What is the refund policy?", "30 days.", "How long?", "On shops."))
@@ -72,7 +73,7 @@ async def test_a_model_that_fails_leaves_the_question_as_asked(error: Exception)
         assert str(error) in made.note
 
 
-@pytest.mark.parametrize("reply", ["", "\n \n", "word " * 500])
+@pytest.mark.parametrize("reply", ["", "\n \n", "word " * 500, "...", "The conversation:", "I cannot see the weather."])
 async def test_a_reply_that_is_no_question_leaves_it_as_asked(reply: str) -> None:
     made = await stand_alone("How long?", TURNS, model=Scripted(reply), words=WORDS)
     assert (made.text, made.by, made.usage.input_tokens) == ("How long?", "asker", 10)
@@ -126,28 +127,39 @@ def listed(*questions: str) -> str:
 @pytest.mark.parametrize(
     "reply",
     [
-        listed("Who built it?", "When?"),
-        f"```json\n{listed('Who built it?', 'When?')}\n```",
-        "1. Who built it?\n2. When?",
-        "Here they are:\n- Who built it?\n- When?\n",
+        listed("Who built it?", "When built?"),
+        f"```json\n{listed('Who built it?', 'When built?')}\n```",
+        "1. Who built it?\n2. When built?",
+        "Here they are:\n- Who built it?\n- When built?\n",
     ],
 )
 async def test_a_model_takes_a_question_apart(reply: str) -> None:
     model = Scripted(reply)
     made = await decompose("Who built it and when?", model=model, words=WORDS, most=3)
-    assert (made.questions, made.by) == (("Who built it?", "When?"), "model")
+    assert (made.questions, made.by) == (("Who built it?", "When built?"), "model")
     assert "Who built it and when?" in model.prompts[0]
     assert model.requests[0].purpose == "decompose"
     assert model.requests[0].schema is not None
 
 
+async def test_a_question_that_loses_what_was_asked_is_not_taken() -> None:
+    for reply in ("What is the refund policy?", "How do the students of the university enrol themselves online?"):
+        made = await stand_alone("And for students?", TURNS, model=Scripted(reply), words=WORDS)
+        assert (made.text, made.by) == ("And for students?", "asker")
+    made = await stand_alone("그럼 학생은요?", TURNS, model=Scripted("학생의 환불 정책은 무엇인가요?"), words=WORDS)
+    assert made.by == "asker"  # it has words that nobody said
+    korean = [Turn(number=1, role="user", text="환불 정책은 무엇인가요?", at="")]
+    made = await stand_alone("그럼 학생은요?", korean, model=Scripted("학생의 환불 정책은 무엇인가요?"), words=WORDS)
+    assert made.by == "model"
+
+
 async def test_no_more_questions_than_wanted_and_none_twice() -> None:
-    model = Scripted(listed("A?", "A?", "", "B?", "C?", "D?"))
-    assert (await decompose("All?", model=model, words=WORDS, most=2)).questions == ("A?", "B?")
+    model = Scripted(listed("Bread?", "Bread?", "", "...", "Salt?", "Flour?"))
+    assert (await decompose("All?", model=model, words=WORDS, most=2)).questions == ("Bread?", "Salt?")
 
 
 @pytest.mark.parametrize(
-    "reply", ["", "I cannot.", '{"questions": []}', '{"questions": [1]}', '{"questions": "A?"}', "{}"]
+    "reply", ["", "I cannot.", "...", '{"questions": []}', '{"questions": [1]}', '{"questions": "A?"}', "{}"]
 )
 async def test_a_reply_without_questions_leaves_it_whole(reply: str) -> None:
     made = await decompose("Who built it?", model=Scripted(reply), words=WORDS)
@@ -165,7 +177,7 @@ async def test_rules_take_apart_where_the_model_only_quotes() -> None:
 
 
 async def test_variants_follow_the_question_as_asked() -> None:
-    model = Scripted(listed("When was it erected?", "when was it built?", "What year was it built?", "More?"))
+    model = Scripted(listed("When was it erected?", "when was it built?", "What year was it built?", "More so?"))
     made = await vary("When was it built?", model=model, most=2)
     assert made.questions == ("When was it built?", "When was it erected?", "What year was it built?")
     assert made.by == "model"

@@ -6,7 +6,7 @@ import os
 import signal
 import subprocess
 import sys
-from collections.abc import AsyncIterator, Callable, Iterator, Mapping
+from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,10 +18,11 @@ from sourcebook.book import Sourcebook
 from sourcebook.config import Config, Parts
 from sourcebook.errors import ConfigError
 from sourcebook.filters import parse_filter
+from sourcebook.models.base import Switched
 from sourcebook.serve import mcp_tools
 from sourcebook.serve.mcp import serve_http, server_of
 from sourcebook.serve.mcp_tools import Served
-from sourcebook.types import Scope
+from sourcebook.types import Answer, Citation, PassageId, Scope, Unsupported
 from tests.verbatim import Verbatim
 
 pytest.importorskip("mcp")
@@ -44,16 +45,26 @@ class Made:
     secret: Path
 
 
-@pytest.fixture
-async def made(tmp_path: Path, write: Callable[[str, str], Path]) -> Made:
-    """A book of two documents, one of which only the board may see."""
-    light, secret = write("open/the light.md", LIGHT), write("closed/salaries.md", SECRET)
-    home = tmp_path / "book"
-    async with await Sourcebook.open(home, config=Config(parts=Parts(embed="hashing"))) as book:
-        await book.add(light.parent)
-        await book.add(secret.parent, access=["board"])
-        await book.sync()
-    return Made(home, light, secret)
+@pytest.fixture(scope="module")
+def made(tmp_path_factory: pytest.TempPathFactory) -> Made:
+    """A book of two documents, one of which only the board may see, and a long one of another tenant."""
+    folder = tmp_path_factory.mktemp("served")
+    paragraphs = [f"Paragraph {number} is about something else." for number in range(400)]
+    paragraphs[200] = "The zeppelin landed in the harbour."
+    texts = {"open/the light.md": LIGHT, "closed/salaries.md": SECRET, "long/long.md": "\n\n".join(paragraphs)}
+    for name, text in texts.items():
+        (folder / name).parent.mkdir()
+        (folder / name).write_text(text)
+
+    async def make() -> None:
+        async with await Sourcebook.open(folder / "book", config=Config(parts=Parts(embed="hashing"))) as book:
+            await book.add(folder / "open")
+            await book.add(folder / "closed", access=["board"])
+            await book.add(folder / "long", tenant="long")
+            await book.sync()
+
+    asyncio.run(make())
+    return Made(folder / "book", folder / "open/the light.md", folder / "closed/salaries.md")
 
 
 @pytest.fixture
@@ -155,6 +166,35 @@ async def test_ask_gives_an_answer_with_its_citations(book: Sourcebook, made: Ma
         assert "do not know" in unknown["answer"]
 
 
+async def test_ask_withdraws_what_another_model_did_not_keep(
+    book: Sourcebook, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from mcp import Client
+
+    def citation(quote: str) -> Citation:
+        return Citation(document="file:///a", version=1, passage=PassageId("a"), start=0, end=len(quote), quote=quote)
+
+    one, other = citation("One"), citation("Two")
+
+    async def parts(*_: object, **__: object) -> AsyncIterator[object]:
+        yield "One."
+        yield one
+        yield " Half a"
+        yield Switched(before="a", after="b", reason="down", kept=4)
+        for part in (" Two.", other, " Three.", one, other, " Four."):
+            yield part
+        text = "One. Two. Three. Four."
+        why = (Unsupported(text="Four.", reason="none"),)
+        yield Answer(id="x", question="?", text=text, known=True, citations=(one, other), unsupported=why)
+
+    monkeypatch.setattr(book, "stream", parts)
+    async with Client(server_of(book, Served())) as client:
+        answer = await said(client, "ask", question="?")
+    assert answer["answer"] == "One. [1] Two. [2] Three. [1] [2] Four."
+    assert [one["quote"] for one in answer["citations"]] == ["One", "Two"]
+    assert answer["unsupported"] == ["Four."]
+
+
 async def test_what_the_scope_does_not_allow_is_not_there(book: Sourcebook, made: Made) -> None:
     from mcp import Client
 
@@ -200,16 +240,12 @@ async def test_links_lead_where_readers_find_the_documents(book: Sourcebook, mad
 
 
 async def test_of_a_long_document_the_part_around_the_passage(
-    book: Sourcebook, made: Made, write: Callable[[str, str], Path], monkeypatch: pytest.MonkeyPatch
+    book: Sourcebook, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     from mcp import Client
 
-    paragraphs = [f"Paragraph {number} is about something else." for number in range(400)]
-    paragraphs[200] = "The zeppelin landed in the harbour."
-    write("open/long.md", "\n\n".join(paragraphs))
-    await book.sync()
     monkeypatch.setattr(mcp_tools, "MOST_TEXT", 2000)
-    async with Client(server_of(book, Served(top=1))) as client:
+    async with Client(server_of(book, Served(top=1, scope=Scope(tenant="long")))) as client:
         (result,) = (await said(client, "search", query="Where did the zeppelin land?"))["results"]
         document = await said(client, "fetch", id=result["id"])
         assert len(document["text"]) == 2000

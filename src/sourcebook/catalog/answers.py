@@ -14,7 +14,7 @@ from sourcebook.types import Answer, Question, Scope
 
 
 def record_answer(catalog: Catalog, question: Question, answer: Answer, made_from: dict[str, Any]) -> None:
-    """Keep an answer. made_from: prompt version, messages, model and parameters, as JSON-like values."""
+    """Keep an answer. made_from: prompt version, request, passages, model and so on, as JSON values."""
     record = {
         "asked_by": {"tenant": question.scope.tenant, "principals": sorted(question.scope.principals)},
         "filter": None if question.filter is None else repr(question.filter),
@@ -24,18 +24,6 @@ def record_answer(catalog: Catalog, question: Question, answer: Answer, made_fro
         "model": answer.model,
         "usage": asdict(answer.usage),
         "citations": [asdict(citation) for citation in answer.citations],
-        "passages": [
-            {
-                "id": hit.passage.id,
-                "document": hit.passage.document,
-                "version": hit.passage.version,
-                "start": hit.passage.start,
-                "end": hit.passage.end,
-                "text": hit.passage.text,
-                "score": hit.score,
-            }
-            for hit in answer.hits
-        ],
         **made_from,
     }
     with catalog.writing() as connection:

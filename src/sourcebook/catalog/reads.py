@@ -53,6 +53,14 @@ def live_passages(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> d
     return {PassageId(row.id): _passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))}
 
 
+def all_passages(catalog: Catalog, scope: Scope) -> list[Passage]:
+    """Every live passage that the scope admits, document by document in the order they came in."""
+    rows = catalog.rows(
+        f"{_WHOLE} {_FROM_DOCUMENTS} {_LIVE} ORDER BY document.id, passage.ordinal", tenant=scope.tenant
+    )
+    return [_passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))]
+
+
 def count_live(catalog: Catalog, scope: Scope | None = None) -> tuple[int, int]:
     """(documents, passages) that are live, within the scope (None: in the whole book)."""
     with catalog.reading() as connection:

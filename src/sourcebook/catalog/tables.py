@@ -35,7 +35,8 @@ class ScopedTables:
         rows = self._catalog.rows(
             f"""
             SELECT document.uri, document.access, version.number, version.title, version.content_hash, version.recipe,
-                   table_data.version_id, table_data.ordinal, table_data.name, table_data.columns, table_data.row_count, table_data.places
+                   table_data.version_id, table_data.ordinal, table_data.name, table_data.columns,
+                   table_data.row_count, table_data.places
             {_LIVE}
              ORDER BY document.uri, table_data.ordinal
             """,

@@ -10,43 +10,20 @@ Money is in micro-US-dollars. A call counts to the UTC day on which it began, wh
 from __future__ import annotations
 
 from collections.abc import Collection, Iterable, Sequence
-from dataclasses import dataclass, fields
+from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, Any, Literal
+from typing import TYPE_CHECKING, TypeVar
 
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.statements import IN_LIST, batches, now, sql
 from sourcebook.errors import BudgetExceeded, NotFound
-from sourcebook.types import Budget, BudgetStanding, CallRecord, Period, Reservation, Usage
+from sourcebook.types import Budget, BudgetStanding, CallRecord, Period, Reservation
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection, Row
+    from sqlalchemy import Connection
 
 WHOLE_TENANT = "*"
 """The account that stands for all accounts of a tenant together."""
-
-Grouping = Literal["day", "model", "account", "purpose"]
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class UsageTotal:
-    """Sums over calls. key: the day, model, account or purpose that they share.
-
-    cost: of the calls whose price is known; unpriced: how many others there are. inexact: calls counted by us and
-    not by the vendor. overrun: what vendors charged beyond what had been held for a call.
-    """
-
-    key: str
-    calls: int
-    input_tokens: int
-    cached_tokens: int
-    cache_write_tokens: int
-    output_tokens: int
-    reasoning_tokens: int
-    cost: int
-    unpriced: int
-    inexact: int
-    overrun: int
 
 
 class UsageLedger:
@@ -57,7 +34,7 @@ class UsageLedger:
     """
 
     def __init__(self, catalog: Catalog, *, hold_seconds: float = 180.0) -> None:
-        self._catalog = catalog
+        self.catalog = catalog
         self.hold_seconds = hold_seconds
 
     # --- calls ------------------------------------------------------------------------------------------------
@@ -75,18 +52,16 @@ class UsageLedger:
         The i'th result belongs to the i'th reservation wanted: None if the money is held, else why it is not.
         Settling twice is settling once.
         """
-        with self._catalog.writing() as connection:
-            _settle(connection, settle)
+        with self.catalog.writing() as connection:
+            if connection.dialect.name == "postgresql":  # one after the other, as SQLite's writers are anyway
+                connection.execute(sql("LOCK TABLE reservation IN SHARE ROW EXCLUSIVE MODE"))
+            _settle(connection, [_kept(one) for one in settle])
             _drop(connection, [*release, *(one.id for one in settle)])
             self._renew(connection, renew)
             if not reserve:
                 return []
             _expire(connection)
-            for tenant in sorted({one.tenant for one in reserve}):  # a lock where many may write; SQLite has one writer
-                connection.execute(
-                    sql("UPDATE budget SET cost_limit = cost_limit WHERE tenant = :tenant"), {"tenant": tenant}
-                )
-            return self._reserve(connection, reserve)
+            return self._reserve(connection, [_kept(one) for one in reserve])
 
     def reserve(self, wanted: Reservation) -> None:
         """Hold money for a call. Errors: BudgetExceeded, which names the budget, what is left, when it renews."""
@@ -161,7 +136,7 @@ class UsageLedger:
 
     def set_budget(self, budget: Budget) -> None:
         """Set a budget, or change its limit. What was spent in its period already counts."""
-        with self._catalog.writing() as connection:
+        with self.catalog.writing() as connection:
             connection.execute(
                 sql("""
                     INSERT INTO budget (tenant, account, period, cost_limit)
@@ -173,7 +148,7 @@ class UsageLedger:
 
     def remove_budget(self, *, tenant: str, account: str, period: Period) -> None:
         """Remove a budget. Errors: NotFound."""
-        with self._catalog.writing() as connection:
+        with self.catalog.writing() as connection:
             removed = connection.execute(
                 sql("DELETE FROM budget WHERE tenant = :tenant AND account = :account AND period = :period"),
                 {"tenant": tenant, "account": account, "period": period},
@@ -186,67 +161,18 @@ class UsageLedger:
 
     def budgeted(self) -> frozenset[tuple[str, str]]:
         """(tenant, account) of every budget; account "*" stands for the whole tenant."""
-        rows = self._catalog.rows("SELECT DISTINCT tenant, account FROM budget")
+        rows = self.catalog.rows("SELECT DISTINCT tenant, account FROM budget")
         return frozenset((row.tenant, row.account) for row in rows)
 
     def standings(self, *, tenant: str | None = None, account: str | None = None) -> list[BudgetStanding]:
         """Budgets and what is left of them today: of one tenant, or those that bind one account of it, or all."""
         day = now()[:10]
         accounts = None if account is None else (account, WHOLE_TENANT)
-        with self._catalog.reading() as connection:
+        with self.catalog.reading() as connection:
             return [
                 _standing(budget, day, *_used(connection, budget, day))
                 for budget in _budgets(connection, tenant=tenant, accounts=accounts)
             ]
-
-    # --- reports ----------------------------------------------------------------------------------------------
-
-    def totals(
-        self,
-        by: Grouping,
-        *,
-        since: date | None = None,
-        until: date | None = None,
-        tenant: str | None = None,
-        account: str | None = None,
-    ) -> list[UsageTotal]:
-        """Sums of the calls that began in the days given, both ends included; days in order, else dearest first."""
-        order = "key" if by == "day" else "cost DESC, calls DESC, key"
-        rows = self._catalog.rows(
-            f"""
-            SELECT {by} AS key, COUNT(*) AS calls,
-                   SUM(input_tokens) AS input_tokens, SUM(cached_tokens) AS cached_tokens,
-                   SUM(cache_write_tokens) AS cache_write_tokens, SUM(output_tokens) AS output_tokens,
-                   SUM(reasoning_tokens) AS reasoning_tokens, COALESCE(SUM(cost), 0) AS cost,
-                   SUM(CASE WHEN cost IS NULL THEN 1 ELSE 0 END) AS unpriced,
-                   SUM(CASE WHEN exact THEN 0 ELSE 1 END) AS inexact,
-                   SUM(CASE WHEN reserved > 0 AND cost > reserved THEN cost - reserved ELSE 0 END) AS overrun
-              FROM usage
-             WHERE day >= :since AND day <= :until
-               AND (tenant = :tenant OR :every_tenant) AND (account = :account OR :every_account)
-             GROUP BY {by}
-             ORDER BY {order}
-            """,  # noqa: S608
-            since="" if since is None else since.isoformat(),
-            until="9999" if until is None else until.isoformat(),
-            tenant=tenant or "",
-            account=account or "",
-            every_tenant=tenant is None,
-            every_account=account is None,
-        )
-        return [_total(row) for row in rows]
-
-    def calls(self, *, answer_id: str | None = None, limit: int = 100) -> list[CallRecord]:
-        """Single calls, newest first: all, or those made for one answer."""
-        rows = self._catalog.rows(
-            """
-            SELECT * FROM usage WHERE answer_id = :answer OR :every ORDER BY at DESC, id LIMIT :limit
-            """,
-            answer=answer_id or "",
-            every=answer_id is None,
-            limit=limit,
-        )
-        return [_call(row) for row in rows]
 
 
 # --- within a transaction -------------------------------------------------------------------------------------
@@ -316,6 +242,21 @@ def _row(call: CallRecord) -> dict[str, object]:
         "cost": usage.cost if usage.priced or usage.cost else None,
         "reserved": call.reserved,
     }
+
+
+Payer = TypeVar("Payer", CallRecord, Reservation)
+
+
+def _kept(one: Payer) -> Payer:
+    """With names as databases take them: without halves of characters and null characters, whoever sent them."""
+
+    def clean(name: str) -> str:
+        return name.encode("utf-8", "replace").decode().replace("\0", "")
+
+    one = replace(
+        one, tenant=clean(one.tenant), account=clean(one.account), purpose=clean(one.purpose), model=clean(one.model)
+    )
+    return replace(one, request_id=clean(one.request_id)) if isinstance(one, CallRecord) else one
 
 
 def _drop(connection: Connection, ids: Sequence[str]) -> None:
@@ -414,13 +355,8 @@ def _exceeded(standing: BudgetStanding, wanted: Reservation) -> BudgetExceeded:
         f"{dollars(wanted.amount)}: {dollars(standing.spent)} spent, {dollars(standing.held)} held for calls under "
         f"way, {dollars(max(standing.left, 0))} left",
         remedy=f"{renews}: sourcebook budget set",
+        provider=wanted.model.partition(":")[0],
     )
-
-
-def _total(row: Row[Any]) -> UsageTotal:
-    named = row._mapping
-    numbers = {one.name: int(named[one.name]) for one in fields(UsageTotal) if one.name != "key"}
-    return UsageTotal(key=str(named["key"]), **numbers)
 
 
 def dollars(amount: int) -> str:
@@ -433,22 +369,3 @@ def dollars(amount: int) -> str:
 
 def _stamp(seconds: float) -> str:
     return (datetime.now(UTC) + timedelta(seconds=seconds)).isoformat(timespec="milliseconds")
-
-
-def _call(row: Row[Any]) -> CallRecord:
-    named = row._mapping
-    usage = {
-        name: named[name]
-        for name in ("input_tokens", "output_tokens", "cached_tokens", "cache_write_tokens", "reasoning_tokens")
-    }
-    names = ("id", "at", "tenant", "account", "purpose", "model", "outcome", "request_id", "answer_id", "reserved")
-    return CallRecord(
-        usage=Usage(
-            **usage,
-            counted_by=named["counted_by"],
-            exact=bool(named["exact"]),
-            cost=named["cost"] or 0,
-            priced=named["cost"] is not None,
-        ),
-        **{name: named[name] for name in names},
-    )

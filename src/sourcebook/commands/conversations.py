@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import sys
-from collections.abc import AsyncIterator, Iterator, Sequence
-from contextlib import contextmanager
+from collections.abc import Sequence
 from dataclasses import asdict
 from typing import TYPE_CHECKING, Any, TextIO
 
 import click
 
 from sourcebook.commands.base import home_option, json_option, opened, print_json, run, scope_of
+from sourcebook.commands.lines import typed_lines
 from sourcebook.errors import NotFound, SourcebookError
 
 if TYPE_CHECKING:
@@ -51,74 +51,20 @@ def chat(
             if conversation and sys.stdin.isatty() and not as_json:
                 _show_turns(conversation, last=4)
             name = conversation.id if conversation else None
-            async for question in _questions():
-                name = name or _start(book, scope)  # a conversation in which nothing is asked leaves no trace
-                try:
-                    await _reply(book, name, question, scope, where, as_json)
-                except SourcebookError as error:
-                    if not sys.stdin.isatty():
-                        raise
-                    click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
-            if name and not as_json and sys.stdin.isatty():
-                click.echo(f"Go on with: sourcebook chat --resume {name[:8]}")
+            try:
+                async for question in typed_lines():
+                    name = name or book.converse(scope=scope)  # one in which nothing is asked leaves no trace
+                    try:
+                        await _reply(book, name, question, scope, where, as_json)
+                    except SourcebookError as error:
+                        if not sys.stdin.isatty():
+                            raise
+                        click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+            finally:
+                if name and not as_json and sys.stdin.isatty():
+                    click.echo(f"Go on with: sourcebook chat --resume {name[:8]}")
 
     run(work())
-
-
-async def _questions() -> AsyncIterator[str]:
-    """What is typed, line by line; the event loop runs on meanwhile."""
-    typed = _line_at_terminal if sys.stdin.isatty() else _line_in_pipe
-    while (line := await typed()) is not None:
-        if line.strip() in ("/quit", "/exit", "/q"):
-            return
-        if line.strip():
-            yield line.strip()
-
-
-async def _line_in_pipe() -> str | None:
-    import asyncio
-
-    return await asyncio.to_thread(sys.stdin.readline) or None
-
-
-async def _line_at_terminal() -> str | None:
-    """A line, with editing and history; None at its end. In a thread that nobody waits for when Ctrl-C ends all."""
-    import asyncio
-    from contextlib import suppress
-    from threading import Thread
-
-    with suppress(ImportError):
-        import readline  # noqa: F401  # makes `input` an editor
-
-    loop = asyncio.get_running_loop()
-    coming: asyncio.Future[str | None] = loop.create_future()
-
-    def read() -> None:
-        try:
-            line = input("> ")
-        except (EOFError, ValueError):
-            line = None
-        with suppress(RuntimeError):  # the loop has ended
-            loop.call_soon_threadsafe(lambda: None if coming.done() else coming.set_result(line))
-
-    with _terminal_restored():
-        Thread(target=read, daemon=True).start()
-        return await coming
-
-
-@contextmanager
-def _terminal_restored() -> Iterator[None]:
-    """An editor that is left in the middle of a line leaves the terminal without an echo."""
-    try:
-        import termios
-    except ImportError:  # not on Windows, where nothing is to be restored
-        yield
-        return
-    before = termios.tcgetattr(sys.stdin)
-    try:
-        yield
-    finally:
-        termios.tcsetattr(sys.stdin, termios.TCSADRAIN, before)
 
 
 async def _reply(book: Sourcebook, name: str, question: str, scope: Scope, where: str | None, as_json: bool) -> None:
@@ -130,12 +76,6 @@ async def _reply(book: Sourcebook, name: str, question: str, scope: Scope, where
         return
     answer: Answer = await book.ask(question, scope=scope, where=where, conversation=name)
     print_json({"conversation": name, "question": question, **answer_json(answer)})
-
-
-def _start(book: Sourcebook, scope: Scope) -> str:
-    from sourcebook.catalog.conversations import start_conversation
-
-    return start_conversation(book.catalog, scope)
 
 
 # --- conversations ------------------------------------------------------------------------------------------
@@ -365,7 +305,7 @@ def add(
     if (file is not None) == single or (question is None) != (answer is None):
         raise click.UsageError("Give a FILE, or --question and --answer")
     if file is not None:
-        pairs = parse_examples(file, file.name)
+        pairs = parse_examples(file, getattr(file, "name", "standard input"))
     else:
         assert question is not None
         assert answer is not None

@@ -13,7 +13,7 @@ import click
 from sourcebook.commands.base import home_option, json_option, opened, print_json, run
 
 if TYPE_CHECKING:
-    from sourcebook.catalog.usage import Grouping, UsageTotal
+    from sourcebook.catalog.usage_report import Grouping, UsageTotal
     from sourcebook.models.cost.known import KnownModel
     from sourcebook.types import BudgetStanding, Period
 
@@ -21,22 +21,15 @@ _DAY = click.DateTime(formats=["%Y-%m-%d"])
 _PERIODS = click.Choice(["day", "month", "total"])
 
 
-class Dollars(click.ParamType):
-    """An amount in US dollars, as micro-dollars: "5", "0.25", "$12.50"."""
-
-    name = "amount"
-
-    def convert(self, value: Any, param: click.Parameter | None, ctx: click.Context | None) -> int:
-        """Exactly; an amount finer than a micro-dollar is refused."""
-        if isinstance(value, int):
-            return value
-        try:
-            amount = Decimal(str(value).removeprefix("$").replace("_", "")) * 1_000_000
-            if amount != int(amount) or not 0 <= amount < 2**62:
-                raise InvalidOperation
-        except (InvalidOperation, ValueError, OverflowError):
-            self.fail(f"{value!r} is not an amount in US dollars, such as 5 or 0.25", param, ctx)
-        return int(amount)
+def _micro_dollars(_context: click.Context, _parameter: click.Parameter, value: str) -> int:
+    """An amount in US dollars ("5", "0.25", "$12.50"), exactly; one finer than a micro-dollar is refused."""
+    try:
+        amount = Decimal(value.removeprefix("$").replace("_", "")) * 1_000_000
+        if amount != int(amount) or not 0 <= amount < 2**62:
+            raise InvalidOperation
+    except (InvalidOperation, ValueError, OverflowError):
+        raise click.BadParameter(f"{value!r} is not an amount in US dollars, such as 5 or 0.25") from None
+    return int(amount)
 
 
 @click.command()
@@ -61,10 +54,11 @@ def usage(
     """What model calls took and cost."""
 
     async def work() -> None:
-        from sourcebook.catalog.usage import UsageLedger
+        from sourcebook.catalog.usage_report import totals
 
         async with opened(own_home) as book:
-            rows = UsageLedger(book.catalog).totals(
+            rows = totals(
+                book.catalog,
                 by,
                 since=None if since is None else since.date(),
                 until=None if until is None else until.date(),
@@ -85,7 +79,7 @@ def budget() -> None:
 
 
 @budget.command("set")
-@click.argument("amount", type=Dollars())
+@click.argument("amount", callback=_micro_dollars)
 @click.option("--per", type=_PERIODS, default="month", show_default=True, help="UTC's day or month, or for good")
 @click.option(
     "--account", default="*", show_default=True, metavar="NAME", help="Whose; *: all of the tenant's together"

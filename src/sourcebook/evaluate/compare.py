@@ -16,9 +16,10 @@ from statistics import mean
 from time import perf_counter
 from typing import TYPE_CHECKING
 
+from sourcebook.answering import written
 from sourcebook.errors import ConfigError, SourcebookError
 from sourcebook.evaluate.metrics import contains, interval, overlap, percentile
-from sourcebook.pipeline import retrieve, written
+from sourcebook.pipeline import retrieve
 from sourcebook.types import Answer, Hit, Question, Scope
 
 if TYPE_CHECKING:
@@ -109,7 +110,9 @@ def read_questions(path: Path) -> list[Item]:
     try:
         lines = path.read_text(encoding="utf-8").splitlines()
     except (OSError, UnicodeDecodeError) as error:
-        raise ConfigError(f"{path} cannot be read: {error}", remedy="Name a JSONL file with a question a line") from error
+        raise ConfigError(
+            f"{path} cannot be read: {error}", remedy="Name a JSONL file with a question a line"
+        ) from error
     for number, line in enumerate(lines, 1):
         if not line.strip():
             continue

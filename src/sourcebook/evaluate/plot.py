@@ -3,29 +3,42 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from math import log
 from pathlib import Path
+from typing import Any
 
 from sourcebook.errors import MissingExtra
 from sourcebook.evaluate.compare import EVERYTHING, Measured
 
 
-def draw(results: Sequence[Measured], *, width: int = 90, height: int = 22) -> str:
-    """The picture for a terminal, in characters. Errors: MissingExtra."""
-    try:
-        import plotext
-    except ImportError as error:
-        raise MissingExtra.of("plotting", "plot") from error
-    plotext.clear_figure()
-    plotext.plotsize(width, height)
-    plotext.theme("clear")
-    for model, some in _by_model(results).items():
-        plotext.scatter([one.tokens for one in some], [100 * one.accuracy for one in some], label=model)
-    plotext.title("Right answers (%) over tokens a question")
-    plotext.xlabel("tokens")
-    plotext.ylim(0, 100)
-    drawn: str = plotext.build()
-    plotext.clear_figure()
-    return drawn
+def draw(results: Sequence[Measured], *, width: int = 78, height: int = 17) -> str:
+    """The picture for a terminal, in characters: a letter a model; large where everything was in the prompt.
+
+    Tokens are on a logarithmic axis, because everything is often a hundred times as long as a few passages.
+    """
+    most = max(one.tokens for one in results)
+    least = min(one.tokens for one in results)
+    span = max(log(max(most, 1.0)) - log(max(least, 1.0)), 0.1)
+    grid = [[" "] * width for _ in range(height)]
+    names = list(_by_model(results))
+    for one in results:
+        across = round((log(max(one.tokens, 1.0)) - log(max(least, 1.0))) / span * (width - 1))
+        down = round((1.0 - one.accuracy) * (height - 1))
+        letter = chr(ord("a") + names.index(one.model) % 26)
+        grid[down][across] = letter.upper() if one.passages == EVERYTHING else letter
+    lines = ["right answers"]
+    for number, row in enumerate(grid):
+        share = 100 * (1 - number / (height - 1))
+        lines.append(f"{share:5.0f} % |" if number % 4 == 0 else "        |")
+        lines[-1] += "".join(row).rstrip()
+    lines.append("        +" + "-" * width)
+    left, right = f"{least:,.0f}", f"{most:,.0f} tokens a question"
+    lines.append(" " * 9 + left + right.rjust(width - len(left)))
+    lines += [
+        f"         {chr(ord('a') + number % 26)}: {name} (capital: everything in the prompt)"
+        for number, name in enumerate(names)
+    ]
+    return "\n".join(lines)
 
 
 def save(results: Sequence[Measured], path: Path) -> None:
@@ -35,13 +48,13 @@ def save(results: Sequence[Measured], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtra.of("plotting", "plot") from error
-    figure = Figure(figsize=(11, 4.6), dpi=150, layout="constrained")
+    figure: Any = Figure(figsize=(11, 4.6), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     tokens, seconds = figure.subplots(1, 2, sharey=True)
     for model, some in _by_model(results).items():
         retrieved = sorted((one for one in some if one.passages != EVERYTHING), key=lambda one: one.passages)
         pasted = [one for one in some if one.passages == EVERYTHING]
-        for axes, across in ((tokens, lambda one: one.tokens), (seconds, lambda one: one.seconds(0.5))):
+        for axes, across in ((tokens, _tokens), (seconds, _seconds)):
             (line,) = axes.plot(
                 [across(one) for one in retrieved],
                 [100 * one.accuracy for one in retrieved],
@@ -78,6 +91,14 @@ def save(results: Sequence[Measured], path: Path) -> None:
     tokens.legend(frameon=False, fontsize="small")
     figure.suptitle("Everything in the prompt against the few passages that matter", fontsize="medium")
     figure.savefig(path)
+
+
+def _tokens(one: Measured) -> float:
+    return one.tokens
+
+
+def _seconds(one: Measured) -> float:
+    return one.seconds(0.5)
 
 
 def _by_model(results: Sequence[Measured]) -> dict[str, list[Measured]]:

@@ -11,7 +11,7 @@ from __future__ import annotations
 from collections.abc import AsyncGenerator, Mapping
 from contextlib import aclosing
 from dataclasses import dataclass, field
-from typing import Literal, Protocol
+from typing import Literal, Protocol, runtime_checkable
 
 from sourcebook.types import Hit, Usage
 
@@ -100,7 +100,7 @@ class ModelRequest:
     logprobs: text comes with its log probability where the model declares it.
     streamed: whether the vendor is asked for a stream; events are the same, only later, if not.
     deadline: by `time.monotonic()`; nothing runs past it.
-    tenant, account: who pays; budgets are kept by them. purpose: what the call was for, in the usage ledger.
+    tenant, account: who pays; budgets are kept by them. purpose, answer_id: what the call was for, in the ledger.
     """
 
     question: str = ""
@@ -122,6 +122,7 @@ class ModelRequest:
     tenant: str = "default"
     account: str = "default"
     purpose: str = "answer"
+    answer_id: str | None = None
 
 
 # --- the events ---------------------------------------------------------------------------------------------
@@ -236,6 +237,21 @@ class Model(Protocol):
 
     async def close(self) -> None:
         """Let go of connections, files and memory."""
+        ...
+
+
+@runtime_checkable
+class Served(Protocol):
+    """What a model is besides, that a vendor or a library serves.
+
+    provider, model: as in its URL and in the price file.
+    """
+
+    provider: str
+    model: str
+
+    def body(self, request: ModelRequest) -> bytes:
+        """The request's body exactly as it is sent. Errors: InvalidRequest."""
         ...
 
 

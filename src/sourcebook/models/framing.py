@@ -65,7 +65,7 @@ class Whole:
     def feed(self, data: bytes) -> list[Frame]:
         """The frame, with the byte that completes it."""
         self._body += data
-        if self._body.rstrip()[-1:] not in (b"}", b"]"):
+        if not self._body.rstrip().endswith((b"}", b"]")):
             return []
         try:
             text = self._body.decode()

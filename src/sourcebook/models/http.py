@@ -14,7 +14,6 @@ from dataclasses import replace
 from hashlib import sha256
 from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
-from urllib.request import getproxies, proxy_bypass
 
 from sourcebook.errors import (
     DeadlineExceeded,
@@ -26,12 +25,13 @@ from sourcebook.errors import (
     Unavailable,
 )
 from sourcebook.models.base import Capabilities, Finish, ModelEvent, ModelRequest, ReasoningPart, TextPart, ToolCallPart
-from sourcebook.models.wire import HttpCall, Reader, WireFormat, request_id_of
+from sourcebook.models.wire import HttpCall, Reader, WireFormat, failure, request_id_of
 from sourcebook.types import Usage
 
 if TYPE_CHECKING:
     from aiohttp import ClientResponse, ClientSession
 
+_WRONG_SHAPE = (AttributeError, IndexError, KeyError, TypeError, ValueError)  # JSON that is not what it should be
 _LARGEST_ERROR = 100_000  # bytes of an error reply that are read
 _DRAIN_SECONDS = 0.05  # for the end of a reply that is over, so that its connection can be used again
 
@@ -74,6 +74,10 @@ class HttpModel:
     def count_tokens(self, text: str) -> int:
         """Tokens of a text, by the model's own tokenizer where it is known."""
         return self._count(text)
+
+    def body(self, request: ModelRequest) -> bytes:
+        """The request's body exactly as it is sent; equal requests give equal bytes. Errors: InvalidRequest."""
+        return self.wire.call(request).body
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """One call, and its reply as events. Errors: ModelError, with what had come of the reply as its `text`."""
@@ -118,9 +122,12 @@ class HttpModel:
             for frame in framing.feed(data):
                 try:
                     for event in reader.feed(frame):
-                        yield event
+                        yield _shaped(event)
                 except ModelError as error:
                     raise reply.explained(error) from error.__cause__
+                except _WRONG_SHAPE as error:
+                    strange = InvalidReply(f"{self.provider} sent what its format does not know: {frame.data[:200]!r}")
+                    raise reply.explained(strange) from error
 
     async def _read(self, response: ClientResponse, reply: _Reply) -> bytes:
         """The next bytes of the body, or none at its end. Where it breaks off it ends, and the reply knows why."""
@@ -183,7 +190,11 @@ class HttpModel:
                     body += piece
         except (ClientError, OSError, _Silence):
             pass  # the status says enough
-        return reply.explained(self.wire.failure(response.status, _lower(response), body))
+        try:
+            return reply.explained(self.wire.failure(response.status, _lower(response), body))
+        except _WRONG_SHAPE:
+            said = body[:200].decode("utf-8", "replace")
+            return reply.explained(failure(self.provider, response.status, _lower(response), message=said))
 
     async def _send_off(self, call: HttpCall) -> None:
         """Tell the vendor to stop. It may fail: then the vendor stops when its work is done."""
@@ -224,6 +235,8 @@ class HttpModel:
         """The proxy that the environment names for this URL."""
         parts = urlsplit(url)
         if parts.netloc not in self._proxies:
+            from urllib.request import getproxies, proxy_bypass
+
             named = getproxies()
             found = named.get(parts.scheme) or named.get("all")
             self._proxies[parts.netloc] = found if found and not proxy_bypass(parts.hostname or "") else None
@@ -234,6 +247,25 @@ class HttpModel:
         session, self._session = self._session, None
         if session is not None and self._loop is asyncio.get_running_loop():
             await session.close()
+
+
+def _shaped(event: ModelEvent) -> ModelEvent:
+    """The event, if what the vendor sent stands in it as what it should be. Errors: TypeError."""
+    match event:
+        case TextPart() | ReasoningPart():
+            right = type(event.text) is str
+        case ToolCallPart():
+            right = all(type(one) is str for one in (event.call.id, event.call.name, event.call.arguments))
+        case Finish():
+            used = event.usage
+            counts = (used.input_tokens, used.output_tokens, used.cached_tokens, used.cache_write_tokens)
+            right = all(type(one) is int and one >= 0 for one in (*counts, used.reasoning_tokens))
+            right = right and type(event.model) is str and type(event.request_id) is str
+        case _:
+            right = True
+    if not right:
+        raise TypeError(f"{type(event).__name__} of the wrong kind")
+    return event
 
 
 class _Silence(Exception):

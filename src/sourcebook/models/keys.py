@@ -12,12 +12,10 @@ from __future__ import annotations
 import os
 import re
 import stat
-import tomllib
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
-from tempfile import mkstemp
 
 from sourcebook.errors import ConfigError, NotAuthorised
 from sourcebook.models.keystore import FILE as STORE_FILE
@@ -109,11 +107,21 @@ class Keys:
     def write(self, provider: str, key: str) -> Path:
         """Keep a key in the key file. Gives the file. Errors: ConfigError."""
         written = self._written() | {provider: _checked(key, f"The key for {provider}")}
-        return self._write(written)
+        path = self._write(written)
+        ignoring = path.with_name(".gitignore")
+        if not ignoring.exists():  # a book may stand in a repository
+            ignoring.write_text(f"/{FILE}\n", encoding="utf-8")
+        return path
 
     def encrypt(self, provider: str, key: str, passphrase: str) -> Path:
-        """Keep a key in the key store. Gives its file. Errors: NotAuthorised for a wrong passphrase, MissingExtra."""
+        """Keep a key in the key store, and no longer in the key file. Gives the store's file.
+
+        Errors: NotAuthorised for a wrong passphrase, MissingExtra.
+        """
         self.store().put(provider, _checked(key, f"The key for {provider}"), passphrase)
+        written = dict(self._written())
+        if written.pop(provider, None) is not None:
+            self._write(written)
         return self._folder() / STORE_FILE
 
     def remove(self, provider: str, *, passphrase: Callable[[], str] | None = None) -> list[str]:
@@ -161,6 +169,8 @@ class Keys:
     # --- the key file -----------------------------------------------------------------------------------------
 
     def _written(self) -> dict[str, str]:
+        import tomllib
+
         path = self._folder() / FILE
         try:
             with path.open("rb") as file:
@@ -190,6 +200,8 @@ class Keys:
 
 def write_private(path: Path, content: bytes) -> Path:
     """Write a file that only its owner may read, all at once: nobody ever sees half of it, or one that is open."""
+    from tempfile import mkstemp
+
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
         descriptor, temporary = mkstemp(dir=path.parent, prefix=f".{path.name}.")  # made with mode 600

@@ -62,6 +62,8 @@ class Llama:
     ) -> None:
         self.path = path
         self.window = window
+        self.provider = "llama"
+        self.model = path.name
         self.name = f"llama:{path.name}"
         self._threads = threads or os.cpu_count() or 1
         self._parallel = parallel
@@ -83,9 +85,14 @@ class Llama:
         """Tools only where the model's chat template has a place for them, which is known once it is loaded."""
         return replace(self._wire.capabilities, tools=self._server is not None and self._takes_tools())
 
+    def body(self, request: ModelRequest) -> bytes:
+        """What llama.cpp is given: a request of OpenAI's format. Without a temperature, the likeliest token is taken."""
+        temperature = 0.0 if request.temperature is None else request.temperature
+        return self._wire.call(replace(request, streamed=True, temperature=temperature)).body
+
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The reply, token by token. Closing the generator stops the work at the next token. Errors: ModelError."""
-        body = self._wire.call(replace(request, streamed=True)).body
+        body = self.body(request)
         sent = sha256(body).hexdigest()
         loop = asyncio.get_running_loop()
         chunks: asyncio.Queue[str | BaseException | None] = asyncio.Queue()

@@ -38,7 +38,7 @@ OPTIONS: Mapping[str, str] = {
 """What every model's URL may have: option -> meaning."""
 
 _TIMEOUT: Final = 60.0
-_ANY = Preset(
+ANY = Preset(
     title="Any OpenAI-compatible URL",
     example="https://llm.example.com/v1?model=my-model",
     source="platform.openai.com/docs/api-reference/chat",
@@ -60,21 +60,32 @@ class ModelUrl:
 
 
 class KnownModel(Protocol):
-    """What the data on models says of one. can: "tools", "images", "schema", "reasoning"; empty: nothing is said."""
+    """What the data on models says of one. can: of "tools", "images", "schema", "reasoning"; empty: not known."""
 
     @property
-    def window(self) -> int: ...
+    def window(self) -> int:
+        """Tokens of prompt and answer; 0: not known."""
+        ...
+
     @property
-    def tokenizer(self) -> str: ...
+    def tokenizer(self) -> str:
+        """Its name; "": not known."""
+        ...
+
     @property
-    def can(self) -> frozenset[str]: ...
+    def can(self) -> frozenset[str]:
+        """What the model can do."""
+        ...
 
 
 class TokenCounter(Protocol):
-    """What counts tokens. name: of the tokenizer."""
+    """What counts tokens."""
 
     @property
-    def name(self) -> str: ...
+    def name(self) -> str:
+        """The tokenizer's."""
+        ...
+
     def count(self, text: str) -> int:
         """Tokens of a text."""
         ...
@@ -98,8 +109,12 @@ def open_http(
     """
     environment = os.environ if environment is None else environment
     read = read_url(url)
-    preset = PRESETS.get(read.provider, _ANY) if not read.base else _ANY
+    preset = PRESETS.get(read.provider, ANY) if not read.base else ANY
     options = _options(read, preset, environment, url)
+    found = None if known is None else known(preset.priced_as or read.provider, read.model)
+    window = _window(read, preset, found, url)
+    if preset.window_option:
+        options[preset.window_option] = str(window)
     key_env = options.pop("key_env", "")
     keys = Keys(home, environment=environment, ask=ask)
     if preset.key_needed:
@@ -115,14 +130,12 @@ def open_http(
         options=options,
     )
     wire = wire_format(preset, target)
-    found = None if known is None else known(preset.priced_as or read.provider, read.model)
     counter = _Words() if count is None else count(found.tokenizer if found else "")
-    said = _number(read, "window", url) or _number(read, "num_ctx", url)
     return HttpModel(
         wire,
         provider=read.provider,
         model=read.model,
-        window=int(said or (found.window if found else 0) or preset.window),
+        window=window,
         count=counter.count,
         counted_by=counter.name,
         capabilities=_narrowed(wire.capabilities, found),
@@ -163,7 +176,7 @@ def read_url(url: str) -> ModelUrl:
 def priced_as(url: str) -> tuple[str, str]:
     """(provider, model) by which the data on models knows the model of a URL. Errors: ConfigError."""
     read = read_url(url)
-    preset = PRESETS.get(read.provider, _ANY)
+    preset = PRESETS.get(read.provider, ANY)
     return preset.priced_as or read.provider, read.model
 
 
@@ -268,6 +281,16 @@ def _number(read: ModelUrl, name: str, url: str) -> float | None:
     if not re.fullmatch(r"\d+" if name != "timeout" else r"\d+(\.\d+)?", said) or float(said) <= 0:
         raise ConfigError(f"{url!r}: {name} is {said!r}", remedy="Write a number above 0")
     return float(said)
+
+
+def _window(read: ModelUrl, preset: Preset, found: KnownModel | None, url: str) -> int:
+    """As the URL says, else as the model is known, else the preset's."""
+    known = found.window if found else 0
+    told = preset.window_option and _number(read, preset.window_option, url)
+    said = _number(read, "window", url) or told
+    if not said and preset.window_option:
+        return min(preset.window, known or preset.window)
+    return int(said or known or preset.window)
 
 
 def _narrowed(can: Capabilities, found: KnownModel | None) -> Capabilities:

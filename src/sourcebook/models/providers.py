@@ -26,7 +26,8 @@ class Preset:
     options: name -> meaning, for what may stand in the URL besides what every URL may have.
     environment: option -> variables that give it where the URL does not ("base" is an option).
     defaults: option -> value where nothing gives it. headers: header -> option that gives its value.
-    priced_as: whose prices and windows hold, if another provider's.
+    priced_as: whose prices and windows hold, if another provider's. window_option: the option that tells the server
+    the window, where it must be told: then that is the window, whatever the model could.
     notes: for the page about it, as Markdown. source: the vendor's page that this row follows.
     """
 
@@ -45,6 +46,7 @@ class Preset:
     defaults: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
     priced_as: str = ""
+    window_option: str = ""
     notes: str = ""
 
 
@@ -56,6 +58,10 @@ _ORGANISATION = {
 }
 _KEEPS = {"keeps": "`true` or `false`: whether the model takes prompt-caching markers, where its name does not tell"}
 _REASONS_TOLD = {"reasons": "`true` or `false`: whether the model thinks first, where its name does not tell"}
+_GEMINI = {
+    "thinking": "`budget`, `level` or `none`: how the model is asked to think, where its name does not tell",
+    "continues": "`true`: the model goes on with a reply that was begun; some do",
+}
 _ORGANISATION_HEADERS = {"OpenAI-Organization": "organization", "OpenAI-Project": "project"}
 _OPENAI = Preset(
     title="OpenAI",
@@ -333,13 +339,14 @@ PRESETS: dict[str, Preset] = {
         keys=("OLLAMA_API_KEY",),
         key_needed=False,
         options={
-            "num_ctx": "tokens that the server keeps of prompt and answer; also the window. Unset, Ollama decides, "
-            "and cuts longer prompts at their beginning without a word",
+            "num_ctx": "tokens that the server holds of prompt and answer (default 8192); the same as `window`",
             "keep_alive": "how long the model stays loaded after a call (`10m`, `-1` for ever)",
         },
         environment={"base": ("OLLAMA_HOST",)},
-        defaults={"num_ctx": "8192"},
-        notes="`num_ctx` is sent with every call, so that the window that prompts are packed for is the one there is.",
+        window_option="num_ctx",
+        notes="The window is sent with every call, so that what prompts are packed for is what there is; memory for it "
+        "is taken when the model is loaded. A prompt that does not fit is an error: Ollama alone would cut it at its "
+        "beginning without a word.",
     ),
     "replicate": Preset(
         title="Replicate",
@@ -357,5 +364,95 @@ PRESETS: dict[str, Preset] = {
         },
         notes="Predictions: the reply is streamed where the model can, and fetched when it is ready where it cannot. "
         "Cancelling a call cancels the prediction, so that it is not charged further.",
+    ),
+    "anthropic": Preset(
+        title="Anthropic",
+        example="anthropic:claude-sonnet-5",
+        source="platform.claude.com/docs/en/api/messages",
+        format="anthropic:Anthropic",
+        base="https://api.anthropic.com",
+        keys=("ANTHROPIC_API_KEY",),
+        window=200_000,
+        options={
+            "thinking": "`budget`, `adaptive` or `none`: how the model is asked to think, where its name does not tell",
+            "samples": "how many of temperature and top_p the model takes at once (`0`, `1`, `2`), likewise",
+            "continues": "`true` or `false`: whether the model goes on with a reply that was begun, likewise",
+            "schema": "`true` or `false`: whether the model is held to a JSON schema as such, likewise",
+            "auth": "`bearer`: the key is sent as a bearer token, as some gateways want it",
+        },
+        environment={"base": ("ANTHROPIC_BASE_URL",)},
+        notes="And whatever else speaks Anthropic's messages, by its `base`. What a Claude accepts its name tells: "
+        "models since 4.6 do not go on with a reply that was begun, models since 4.7 take no temperature. A budget to "
+        "think with is a part of the reply's tokens.",
+    ),
+    "cohere": Preset(
+        title="Cohere",
+        example="cohere:command-a-03-2025",
+        source="docs.cohere.com/reference/chat",
+        format="cohere:Cohere",
+        base="https://api.cohere.com",
+        keys=("CO_API_KEY", "COHERE_API_KEY"),
+        window=128_000,
+        options={"images": "`true` or `false`: whether the model sees pictures, where its name does not tell"}
+        | _REASONS_TOLD,
+        environment={"base": ("CO_API_URL",)},
+        notes="Tokens are counted as they are billed, without those of the prompt that Cohere puts around yours.",
+    ),
+    "bedrock": Preset(
+        title="AWS Bedrock",
+        example="bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0?region=eu-central-1",
+        source="docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
+        format="bedrock:Bedrock",
+        base="https://bedrock-runtime.amazonaws.com",
+        keys=("AWS_BEARER_TOKEN_BEDROCK", "AWS_ACCESS_KEY_ID:AWS_SECRET_ACCESS_KEY:AWS_SESSION_TOKEN?"),
+        key_needed=False,
+        window=128_000,
+        options={
+            "region": "the AWS region; else that of the model's ARN, or of the profile",
+            "profile": "a profile of `~/.aws/credentials` and `~/.aws/config`, where no key is set",
+            "like": "the id of the model behind an ARN that does not name it",
+            "thinking": "of a Claude: `budget`, `adaptive` or `none`, where its name does not tell",
+            "samples": "of a Claude: how many of temperature and top_p it takes at once, likewise",
+            "continues": "`true` or `false`: whether the model goes on with a reply that was begun, likewise",
+            "schema": "`true` or `false`: whether the model is held to a JSON schema as such, likewise",
+        }
+        | _KEEPS,
+        environment={"base": ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME",), "region": ("AWS_REGION", "AWS_DEFAULT_REGION")},
+        notes="The Converse API, for every model that it serves. A Bedrock API key, or an access key, which signs "
+        "(`sourcebook key set bedrock` takes `ACCESS:SECRET`, or `ACCESS:SECRET:SESSION`), or a profile with an access "
+        "key. Profiles that sign in or assume a role: `aws configure export-credentials --format env`.",
+    ),
+    "gemini": Preset(
+        title="Google Gemini",
+        example="gemini:gemini-2.5-flash",
+        source="ai.google.dev/api/generate-content",
+        format="gemini:Gemini",
+        base="https://generativelanguage.googleapis.com",
+        root="/v1beta",
+        keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
+        window=1_048_576,
+        options=_GEMINI,
+        environment={"base": ("GOOGLE_GEMINI_BASE_URL",)},
+        notes="The native API. Thoughts are shown as summaries; their signatures go back with the next turn.",
+    ),
+    "vertex": Preset(
+        title="Google Vertex AI",
+        example="vertex:gemini-2.5-flash?project=my-project&location=europe-west1",
+        source="cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference",
+        format="gemini:Gemini",
+        base="https://aiplatform.googleapis.com/v1/projects/{project}/locations/{location}/publishers/google",
+        keys=("CLOUDSDK_AUTH_ACCESS_TOKEN", "GOOGLE_OAUTH_ACCESS_TOKEN"),
+        window=1_048_576,
+        options={
+            "project": "the Google Cloud project",
+            "location": "the region (default `global`)",
+            "auth": "`key`: the key is an API key, as of Vertex AI in express mode",
+        }
+        | _GEMINI,
+        environment={"project": ("GOOGLE_CLOUD_PROJECT",), "location": ("GOOGLE_CLOUD_LOCATION",)},
+        defaults={"location": "global", "auth": "bearer"},
+        priced_as="gemini",
+        notes="Gemini's models. The key is an access token, which is good for an hour: "
+        "`export CLOUDSDK_AUTH_ACCESS_TOKEN=$(gcloud auth print-access-token)`.",
     ),
 }

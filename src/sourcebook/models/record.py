@@ -10,7 +10,7 @@ from typing import Any
 from sourcebook.models.base import Image, Message, ModelRequest, Thought, Tool, ToolCall
 from sourcebook.types import Hit, Passage, PassageId
 
-_NOT_KEPT = ("evidence", "deadline", "messages", "tools")
+_NOT_KEPT = ("evidence", "deadline", "answer_id", "messages", "tools")
 """Written in their own way, or true of one run only."""
 
 

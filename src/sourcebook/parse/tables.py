@@ -31,7 +31,8 @@ from sourcebook.parse.rows import column_name
 from sourcebook.types import Column, Table
 
 SEPARATOR = "\x1f"  # never in a storable text
-_BATCH = 20_000  # rows packed at a time
+_FIRST = 10  # rows of the first batch, which can be read without the others
+_BATCH = 20_000  # rows of each of the others
 _MAX_COLUMNS = 2_000  # wider is no table that anybody queries
 _MISSING = frozenset(("", "n/a", "na", "#n/a", "null", "none", "nan", "nil", "-", "--", "–", "—", "?"))
 _MAX_DIGITS, _MAX_SCALE = 38, 9
@@ -67,7 +68,7 @@ class TableDraft:
             self._places.append((number, 1))
         self._batch.append(cells)
         self._rows += 1
-        if len(self._batch) >= _BATCH:
+        if len(self._batch) >= (_BATCH if self._packed else _FIRST):
             self._pack()
 
     def finish(self) -> Table | None:

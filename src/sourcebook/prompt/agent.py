@@ -14,7 +14,7 @@ import asyncio
 import json
 from collections.abc import AsyncGenerator, Callable
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from time import monotonic
 
 from sourcebook.errors import BudgetExceeded, ConfigError, DeadlineExceeded, Interrupted, InvalidReply
@@ -25,10 +25,7 @@ from sourcebook.models.base import (
     ModelEvent,
     ModelRequest,
     ReasoningPart,
-    Switched,
     TextPart,
-    Thought,
-    ToolCall,
     ToolCallPart,
 )
 from sourcebook.prompt.agent_run import (
@@ -43,14 +40,12 @@ from sourcebook.prompt.agent_run import (
     ToolRun,
     digest,
 )
+from sourcebook.prompt.agent_turn import Clock, Turn
 from sourcebook.prompt.evidence import Evidence
 from sourcebook.prompt.prompted_tools import PromptedTools
 from sourcebook.prompt.tool_calls import ToolCalls
 from sourcebook.prompt.tools.base import Toolboxes
 from sourcebook.types import Usage
-
-VERSION = "agent-1"
-"""Recorded with every answer; changes whenever the prompts of this file would."""
 
 INSTRUCTIONS = (
     "You may call tools, several at once where they do not need each other's results. What a tool returns is quoted "
@@ -95,9 +90,15 @@ class AgentLoop:
         self._calls = ToolCalls(tools, self._evidence, self._bounds)
         self._request = replace(request, tools=tools.tools) if tools.tools else request
         self._messages = _instructed(request.messages) if tools.tools else list(request.messages)
+        self._asked = replace(self._request, messages=tuple(self._messages))
         self._steps: list[Step] = []
         self._stopped: Stopped = ""
         self._scale = 1.0  # the vendor's tokens for each of ours
+
+    @property
+    def request(self) -> ModelRequest:
+        """What the model was asked last, or will be first: with the answer, all that it was made from."""
+        return self._asked
 
     @property
     def run(self) -> AgentRun:
@@ -112,13 +113,13 @@ class AgentLoop:
         The text of a step is held back until it is known to be the answer; DraftPart shows it meanwhile. The usage of
         Finish is that of the whole run.
         """
-        clock = _Clock.begin(self._bounds.seconds, self._request.deadline)
+        clock = Clock.begin(self._bounds.seconds, self._request.deadline)
         while True:
-            request = self._next_request(clock)
+            request = self._asked = self._next_request(clock)
             last = request.tool_choice == "none"
             if last:
                 yield Answering(request=request, stopped=self._stopped)
-            turn = _Turn(number=len(self._steps) + 1, request=digest(request))
+            turn = Turn(number=len(self._steps) + 1, request=digest(request))
             try:
                 async with aclosing(self._watched(request)) as events:
                     async for event in events:
@@ -157,9 +158,20 @@ class AgentLoop:
             yield replace(turn.finish, usage=self.run.usage)
             return
 
+    async def answer(self, told: Callable[[AgentEvent], None] | None = None) -> AsyncGenerator[ModelEvent, None]:
+        """The answer's events alone, as a model's: for `cite`, with `run.evidence`. told: is given all the others."""
+        answering = False
+        async with aclosing(self.events()) as events:
+            async for event in events:
+                answering = answering or isinstance(event, Answering)
+                if answering and not isinstance(event, DraftPart | Calling | Step | Answering):
+                    yield event
+                elif told is not None:
+                    told(event)
+
     # --- what is asked next ---------------------------------------------------------------------------------
 
-    def _next_request(self, clock: _Clock) -> ModelRequest:
+    def _next_request(self, clock: Clock) -> ModelRequest:
         """The next step's request, which has to answer if a bound is near. Errors: BudgetExceeded, DeadlineExceeded."""
         if monotonic() >= clock.hard:
             self._stopped = "seconds"
@@ -192,7 +204,7 @@ class AgentLoop:
             messages = (*messages, Message(role="user", text=say))
         return replace(request, messages=messages, tool_choice="none", deadline=clock.hard)
 
-    def _near(self, request: ModelRequest, prompt: int, left: int, clock: _Clock) -> Stopped:
+    def _near(self, request: ModelRequest, prompt: int, left: int, clock: Clock) -> Stopped:
         """The bound that has room for an answer and for nothing else. Errors: BudgetExceeded if not even for that."""
         used = self.run.usage
         ahead = prompt + request.max_output_tokens
@@ -261,7 +273,7 @@ class AgentLoop:
                     return
                 yield event
 
-    def _add_to_prompt(self, turn: _Turn, runs: tuple[ToolRun, ...]) -> None:
+    def _add_to_prompt(self, turn: Turn, runs: tuple[ToolRun, ...]) -> None:
         """The model's turn and the results, the last of them marked as the end of what will come again."""
         given = len(self._request.messages) + 1
         for place in range(given, len(self._messages)):  # vendors allow few marks, and the older ones have served
@@ -274,7 +286,7 @@ class AgentLoop:
         ]
         self._messages[-1] = replace(self._messages[-1], keep=True)
 
-    def _broken_off(self, turn: _Turn) -> Usage:
+    def _broken_off(self, turn: Turn) -> Usage:
         """Of a call that broke off: what went out and what had come."""
         return Usage(
             input_tokens=self._tokens(),
@@ -282,77 +294,6 @@ class AgentLoop:
             counted_by="estimate",
             exact=False,
         )
-
-
-@dataclass(frozen=True, slots=True)
-class _Clock:
-    """soft: when the search for more ends. hard: when everything does. Both by `time.monotonic()`."""
-
-    soft: float
-    hard: float
-
-    @classmethod
-    def begin(cls, seconds: float, deadline: float | None) -> _Clock:
-        now = monotonic()
-        hard = now + seconds if deadline is None else min(now + seconds, deadline)
-        return cls(soft=hard - min(30.0, (hard - now) / 4), hard=hard)
-
-
-@dataclass(slots=True)
-class _Turn:
-    """What comes of one call of the model."""
-
-    number: int
-    request: str
-    events: list[ModelEvent] = field(default_factory=list)  # without Finish
-    text: str = ""
-    thoughts: list[Thought] = field(default_factory=list)
-    calls: tuple[ToolCall, ...] = ()
-    finish: Finish | None = None
-    began: float = field(default_factory=monotonic)
-    _thinking: str = ""
-
-    def take(self, event: ModelEvent) -> None:
-        match event:
-            case Finish():
-                self.finish = event
-                self._end_of_thought("")
-                return
-            case TextPart():
-                self.text += event.text
-            case ReasoningPart():
-                self._thinking += event.text
-                if event.signature:
-                    self._end_of_thought(event.signature)
-            case ToolCallPart():
-                call = event.call if event.call.id else replace(event.call, id=f"call-{self.number}-{len(self.calls)}")
-                self.calls = (*self.calls, call)
-            case Switched():  # what another model thought and wanted is of no use to this one
-                self.text, self.calls, self._thinking = self.text[: event.kept], (), ""
-                self.thoughts.clear()
-            case _:
-                pass
-        self.events.append(event)
-
-    def step(self, usage: Usage, runs: tuple[ToolRun, ...] = ()) -> Step:
-        """What is recorded of it."""
-        return Step(
-            number=self.number,
-            request=self.request,
-            text=self.text,
-            thoughts=tuple(self.thoughts),
-            runs=runs,
-            reason=self.finish.reason if self.finish else "unknown",
-            model=self.finish.model if self.finish else "",
-            request_id=self.finish.request_id if self.finish else "",
-            usage=usage,
-            seconds=round(monotonic() - self.began, 6),
-        )
-
-    def _end_of_thought(self, signature: str) -> None:
-        if self._thinking or signature:
-            self.thoughts.append(Thought(text=self._thinking, signature=signature))
-            self._thinking = ""
 
 
 def _instructed(messages: tuple[Message, ...]) -> list[Message]:

@@ -14,6 +14,9 @@ from sourcebook.models.base import FinishReason, ModelEvent, ModelRequest, Thoug
 from sourcebook.prompt.tools.base import ToolResult
 from sourcebook.types import Hit, Usage
 
+VERSION = "agent-1"
+"""Recorded with every answer; changes whenever what the loop itself says to the model would."""
+
 Stopped = Literal["", "steps", "tokens", "seconds", "cost", "repeats"]
 """The bound that ended the search for more; "": none, the model was done by itself."""
 
@@ -74,7 +77,8 @@ class ToolRun:
 class Step:
     """One call of the model and the tools that it asked for. number: from 1.
 
-    request: digest of the request (see `digest`). seconds: of model and tools together.
+    request: digest of the request (see `digest`); sent: of its bytes as they went to the vendor, if the model says.
+    seconds: of model and tools together.
     """
 
     number: int
@@ -85,6 +89,7 @@ class Step:
     reason: FinishReason = "stop"
     model: str = ""
     request_id: str = ""
+    sent: str = ""
     usage: Usage = field(default_factory=Usage)
     seconds: float = 0.0
 
@@ -123,6 +128,7 @@ class AgentRun:
     def record(self) -> Mapping[str, object]:
         """The run as JSON values, for the answer's record: every step with its calls, results, tokens and cost."""
         return {
+            "version": VERSION,
             "stopped": self.stopped,
             "bounds": asdict(self.bounds),
             "usage": asdict(self.usage),
@@ -162,6 +168,7 @@ def _step(step: Step) -> dict[str, object]:
         "reason": step.reason,
         "model": step.model,
         "request_id": step.request_id,
+        "sent": step.sent,
         "usage": asdict(step.usage),
         "seconds": step.seconds,
     }

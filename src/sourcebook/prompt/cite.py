@@ -300,7 +300,7 @@ class _Generated:
         for number, hit in enumerate(evidence, 1):
             source = judge.place(text, hit.passage)
             verdict = judge.judge(text, [source])
-            if verdict.supported and (best is None or verdict.probability > best[0]):
+            if verdict.supported and verdict.probability >= _SURE and (best is None or verdict.probability > best[0]):
                 best = (verdict.probability, number, source)
         return [(best[2], _of_source(best[1], best[2], evidence))] if best else []
 
@@ -333,4 +333,5 @@ def _name(hit: Hit) -> str:
     return hit.passage.title or hit.passage.document.rstrip("/").rpartition("/")[2] or hit.passage.document
 
 
+_SURE = 0.5  # probability from which a passage is named that the model did not name
 _CLAUSE = 2  # terms that a part of a sentence must have to be placed by itself

@@ -1,7 +1,7 @@
 """Hits into a request for a model: what fits its window, numbered, fenced as data; and what did not fit.
 
     window = instructions + question + summary        always in
-           + examples, facts, history                 each up to its setting, and a quarter of the room at most
+           + examples, facts, history                 each up to a quarter of the room that is left
            + passages                                 the best together that fit, one of them cut if need be
            + the answer                               reserved
 
@@ -13,11 +13,12 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from itertools import pairwise
-from typing import TYPE_CHECKING, Final, Protocol, TypeVar
+from typing import TYPE_CHECKING, Final, TypeVar
 
 from sourcebook.errors import PromptError
 from sourcebook.language import detect
 from sourcebook.models.base import Message, ModelRequest
+from sourcebook.prompt.base import Background, Composition, Example, Reader, Settings, Turn
 from sourcebook.prompt.cut import cut
 from sourcebook.prompt.fence import code_of, fenced, place_of
 from sourcebook.prompt.pack import Candidate, pack, strongest_at_the_ends
@@ -28,88 +29,10 @@ if TYPE_CHECKING:
     import numpy as np
     from numpy.typing import NDArray
 
-    from sourcebook.models.base import Capabilities
     from sourcebook.prompt.templates import Template
 
 VERSION = "answer-1"
 """Of the request for models that cite themselves; with others the template's version is recorded."""
-
-
-class Turn(Protocol):
-    """A turn of the conversation."""
-
-    @property
-    def role(self) -> str: ...  # noqa: D102
-    @property
-    def text(self) -> str: ...  # noqa: D102
-
-
-class Example(Protocol):
-    """A question with its good answer."""
-
-    @property
-    def question(self) -> str: ...  # noqa: D102
-    @property
-    def answer(self) -> str: ...  # noqa: D102
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Background:
-    """What a prompt may hold besides question and passages.
-
-    history: earlier turns, oldest first; summary: of what came before them. facts, examples: most fitting first.
-    """
-
-    summary: str = ""
-    history: Sequence[Turn] = ()
-    facts: Sequence[str] = ()
-    examples: Sequence[Example] = ()
-
-
-class Settings(Protocol):
-    """The settings of prompts, as in the section [prompt]; tokens, each an upper bound."""
-
-    @property
-    def output_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def passage_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def history_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def example_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def fact_tokens(self) -> int: ...  # noqa: D102
-    @property
-    def diversity(self) -> float: ...  # noqa: D102
-    @property
-    def order(self) -> str: ...  # noqa: D102
-    @property
-    def cut(self) -> bool: ...  # noqa: D102
-
-
-class Reader(Protocol):
-    """What is needed of the model that is to read the prompt."""
-
-    @property
-    def window(self) -> int: ...  # noqa: D102
-    @property
-    def capabilities(self) -> Capabilities: ...  # noqa: D102
-
-    def count_tokens(self, text: str) -> int: ...  # noqa: D102
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Composition:
-    """A request, and how it came about.
-
-    version: of the prompt, for the record. left_out: what was found for it and is not in it, or only in part.
-    answer_tag: of the template: what stands in the reply between these tags is the answer; "": all of it.
-    """
-
-    request: ModelRequest
-    version: str
-    left_out: tuple[LeftOut, ...] = ()
-    answer_tag: str = ""
 
 
 def compose_prompt(
@@ -210,17 +133,18 @@ class _Composer:
                 remedy="Ask a shorter question, lower prompt.output_tokens, or use a model with a larger window",
             )
         share = self.room // 4
-        most = self.settings
-        taken = self._take("examples", self.background.examples, min(most.example_tokens, share), _example_text)
+        taken = self._take("examples", self.background.examples, share, _example_text)
         self.examples = taken[::-1]  # the most fitting stands next to the question
-        self.facts = self._take("facts", self.background.facts, min(most.fact_tokens, share), str)
+        self.facts = self._take("facts", self.background.facts, share, str)
         turns = [turn for turn in self.background.history if turn.text.strip()]
-        recent = self._take("history", turns[::-1], min(most.history_tokens, share), _turn_text, gaps=False)[::-1]
+        recent = self._take("history", turns[::-1], share, _turn_text, gaps=False)[::-1]
         while recent and recent[0].role != "user":
             self._leave("turn", recent.pop(0).text, "it answers a turn that is left out", 0)
         self.history = recent
 
-    def take_passages(self, hits: Sequence[Hit], words: Words, vectors: Mapping[PassageId, NDArray[np.float32]]) -> None:
+    def take_passages(
+        self, hits: Sequence[Hit], words: Words, vectors: Mapping[PassageId, NDArray[np.float32]]
+    ) -> None:
         """The hits that are worth most together in the room that is left."""
         if "passages" not in self.template.variables:
             self.left_out += [_missed(hit, "the template takes no passages", self._size(hit)) for hit in hits]
@@ -238,6 +162,7 @@ class _Composer:
                 tokens=size,
                 terms=_terms(words(hit.passage.text)),
                 vector=vectors.get(hit.passage.id),
+                text=" ".join(hit.passage.text.casefold().split()),
             )
             for hit, size in zip(hits, sizes, strict=True)
         ]
@@ -265,7 +190,9 @@ class _Composer:
         while True:
             background = (self.background.summary, *self.facts, *map(_turn_text, self.history))
             texts = [self.question.text, *background, *map(_example_text, self.examples)]
-            self.code = code_of(texts + ["\n".join([*place_of(hit.passage), hit.passage.text]) for hit in self.evidence])
+            self.code = code_of(
+                texts + ["\n".join([*place_of(hit.passage), hit.passage.text]) for hit in self.evidence]
+            )
             messages = self._messages()
             if self._measured(messages) + self.output <= self.model.window:
                 break
@@ -308,7 +235,13 @@ class _Composer:
         return self.template.messages(**(taken | self.variables))
 
     def _take(
-        self, variable: str, things: Sequence[_Thing], budget: int, text_of: Callable[[_Thing], str], *, gaps: bool = True
+        self,
+        variable: str,
+        things: Sequence[_Thing],
+        budget: int,
+        text_of: Callable[[_Thing], str],
+        *,
+        gaps: bool = True,
     ) -> list[_Thing]:
         """Those that fit, in their order. gaps: whether what comes after one that does not fit may be taken."""
         kind = _KINDS[variable]

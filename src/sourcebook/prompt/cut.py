@@ -42,8 +42,6 @@ def cut(
     if last - first + 1 == len(spans):
         return None
     start, end = spans[first][0], spans[last][1]
-    part = replace(
-        passage, text=passage.text[start:end], start=passage.start + start, end=passage.start + end
-    )
+    part = replace(passage, text=passage.text[start:end], start=passage.start + start, end=passage.start + end)
     which = f"sentence {first + 1}" if first == last else f"sentences {first + 1} to {last + 1}"
     return part, f"cut to {which} of {len(spans)}"

@@ -2,7 +2,8 @@
 
 A question that leans on the conversation (pronouns, "what about", hardly a word of its own) gets the words that the
 question before it was about; nothing else is touched. They are added and not put in place of a pronoun: a search
-and a reader of passages go by words, and a wrong guess then costs little.
+and a reader of passages go by words, and a wrong guess then costs little. Only "What about Korea?" becomes the
+question before with Korea in the place of Japan.
 """
 
 from __future__ import annotations
@@ -42,7 +43,7 @@ def leans(question: str, words: Words) -> bool:
         clause = _CLAUSE.split(ahead)
         if len(clause) == 1 or not words(clause[0]):  # else what it stands for was named in the question itself
             return True
-    own = set(words(question)) - _ASKING
+    own = set(words(question)) - ASKING
     return not own or (len(own) == 1 and bool(_DEFINITE.search(question)))
 
 
@@ -86,6 +87,8 @@ def _joined(parts: Sequence[str]) -> list[str]:
 def _resolved(question: str, before: str, answer: str, words: Words) -> str:
     if not before or not leans(question, words):
         return question
+    if swapped := _swapped(question, before):
+        return swapped
     said = set(words(question))
     added: list[str] = []
     for word in [*_subject(before), *_names(answer)]:
@@ -96,6 +99,27 @@ def _resolved(question: str, before: str, answer: str, words: Words) -> str:
     return f"{question} ({' '.join(added[:_MOST])})" if added else question
 
 
+def _swapped(question: str, before: str) -> str | None:
+    """The question before with one thing in it changed: "What about Korea?", "And for chairs?"; None if it is not so.
+
+    What takes the new thing's place follows the same preposition, or is a name as it is one.
+    """
+    found = _SWAP.fullmatch(question)
+    if found is None:
+        return None
+    link, new = found["link"], found["new"]
+    if link:
+        places = list(re.finditer(rf"(?i:\b{link}\s+)(?P<old>{_NAME.pattern}|(?:(?i:the|a|an)\s+)?[\w’'-]+)", before))
+    elif new[0].isupper():
+        places = [one for one in re.finditer(rf"(?P<old>{_ONE_NAME})", before) if one.start()]
+    else:
+        return None
+    if not places:
+        return None
+    start, end = places[-1].span("old")
+    return before[:start] + new + before[end:]
+
+
 def _subject(question: str) -> list[str]:
     """The words of a question that say what it is about, as they are written; Korean ones without their endings."""
     found = []
@@ -104,7 +128,7 @@ def _subject(question: str) -> list[str]:
             if _KOREAN_ASKING.search(word):
                 continue
             word = _PARTICLES.sub("", word) or word
-        elif word.casefold() in FUNCTION_WORDS["en"] or word.casefold() in _ASKING:
+        elif word.casefold() in FUNCTION_WORDS["en"] or word.casefold() in ASKING:
             continue
         found.append(word)
     return found
@@ -120,8 +144,14 @@ _MOST: Final = 8  # words that are added
 _WORD: Final = re.compile(r"[^\W_]+(?:[-'’.&/][^\W_]+)*")
 _HANGUL: Final = re.compile(r"[가-힣]")
 _NAME: Final = re.compile(r"\b[A-Z][\w’'-]+(?: (?:of |de |van |von )?[A-Z][\w’'-]+)+")
+_ONE_NAME: Final = r"\b[A-Z][\w’'-]*(?: (?:of |de |van |von )?[A-Z][\w’'-]+)*"
+_SWAP: Final = re.compile(
+    r"\s*(?i:(?:(?:and|or|but)\s+)?(?:what|how)\s+about\s+|(?:and|or|but)\s+)"
+    r"(?i:(?P<link>for|in|to|from|at|with|on|of|by)\s+)?"
+    r"(?P<new>(?:(?i:the|a|an)\s+)?[\w’'-]+(?: [\w’'-]+){0,2})\s*\?*\s*"
+)
 
-_ASKING: Final = frozenset(
+ASKING: Final = frozenset(
     "long much many often far old soon take takes tell explain describe show give list say mean means know find"
     " possible please thanks work works happen happens apply applies exactly really kind sort thing things about"
     " any some there and or also else more details example examples 왜 얼마 몇 어떻게 며칠 걸리 알리 알려주".split()

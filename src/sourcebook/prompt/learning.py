@@ -13,6 +13,7 @@ import json
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from sourcebook.catalog.conversations import Conversation, Turn, read_conversation
@@ -154,6 +155,7 @@ async def _statements(
         schema=_SCHEMA if model.capabilities.schema else None,
         tenant=conversation.tenant,
         account=account,
+        deadline=monotonic() + _SECONDS,
         purpose="remember",
     )
     reply = await complete(model, request)
@@ -275,6 +277,7 @@ def stated(text: str) -> list[Statement]:
     return found
 
 
+_SECONDS: Final = 60.0  # for one model call; nobody waits for it, but it may hold up what somebody waits for
 _LAST: Final = 40  # turns; what is older and was not looked at is not learned from
 _KNOWN: Final = 8  # notes that a model is shown
 _MOST: Final = 8  # notes that one turn may give

@@ -1,7 +1,7 @@
 """A model's text with markers, as it streams, into sentences and the numbers of the passages that each rests on.
 
-Markers are [1], [2][3], [1, 2], [1-3], [Passage 2], [^1], 【1】, 【1†source】 and their full-width kin; [0] says that no
-passage answers. They may come in any number of pieces. Not markers: what stands in code, a link's text, an index
+Markers are [1], [2][3], [1, 2], [1-3], [Passage 2], [^1], 【1】, 【1†source】 and their full-width kin; [0] says that
+no passage answers. They may come in any number of pieces. Not markers: what stands in code, a link's text, an index
 such as rows[1], and numbers too large to be a passage's.
 """
 
@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Final
 
-from sourcebook.language import FUNCTION_WORDS, sentences
+from sourcebook.language import sentences
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -42,9 +42,9 @@ class Sentence:
 class SentenceReader:
     """Takes a reply in pieces and gives its sentences as soon as they and their markers are complete.
 
-    The sentences do not depend on how the reply was cut into pieces. names: of the passages as they
-    are known so far, in the order of their numbers; they stand in for markers that the text uses as nouns ("According to [2], ..."). language: ISO 639-1, of
-    the reply, if known.
+    The sentences do not depend on how the reply was cut into pieces. names: of the passages as they are known so far,
+    in the order of their numbers; they stand in for markers that the text uses as nouns ("According to [2], ...").
+    language: ISO 639-1, of the reply, if known.
     """
 
     def __init__(self, names: Callable[[], Sequence[str]], *, language: str | None = None) -> None:
@@ -169,9 +169,7 @@ class SentenceReader:
             return bool(_VERB.match(after))
         if not line.endswith((" ", "\u00a0")):
             return False
-        last = line.split()[-1].lower().strip("(")
-        words = FUNCTION_WORDS.get(self._language or "en", FUNCTION_WORDS["en"])
-        return last in words and not last.isdigit() and last not in _LAST_WORDS
+        return line.split()[-1].lower().strip("(") in _BEFORE_NAMES
 
     def _place(self, numbers: Sequence[int], rest: str) -> int:
         """Keep the marks; characters of white space after them that go, too."""
@@ -284,7 +282,8 @@ _WORD: Final = (
     r"[\s:#.]*)?"
 )
 _MARKER: Final = re.compile(
-    rf"\[\[?\^?{_WORD}(?P<numbers>{_LIST})\]?\]|[【［]{_WORD}(?P<wide>{_LIST})(?:†[^】］\n]{{0,40}})?[】］]", re.IGNORECASE
+    rf"\[\[?\^?{_WORD}(?P<numbers>{_LIST})\]?\]|[【［]{_WORD}(?P<wide>{_LIST})(?:†[^】］\n]{{0,40}})?[】］]",
+    re.IGNORECASE,
 )
 _BEGUN: Final = re.compile(r"\[\[?\^?[^\W\d_]{0,10}[\s:#.]*[\d\s,;、，&\-–—a-z와과및和]*\]?|[【［][^】］\n]*")
 _SPECIAL: Final = re.compile(r"[\[【［`]")
@@ -296,7 +295,10 @@ _INDEXED: Final = re.compile(r"\s?[=+*/%<>]|\.\w|->")
 _BULLET: Final = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s")
 _VERB: Final = re.compile(r" [a-z]")
 _WHOLE_WORD: Final = re.compile(r"\S+\s|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]|\S{20}")
-_LAST_WORDS: Final = frozenset("it them him her they he she this that these those there you all more most one so".split())
+_BEFORE_NAMES: Final = frozenset(
+    "to in by from per see via of laut nach aus siehe gemäß selon dans voir según en véase secondo segundo em volgens"
+    " uit zie".split()
+)
 _PUNCTUATION: Final = ".,;:!?)\"'”’»…。，、；：！？」』）*_"
 _STOPS: Final = (".", "!", "?", ":", ";", "…", "。", "！", "？", "：")
 _FENCE: Final = 3

@@ -128,8 +128,8 @@ async def keep(
         question=question,
         answer=answer.text,
         answer_id=answer.id,
-        passages=passages if answer.known else (),
-        origins=recalled.origins if answer.known and not quotes else (),
+        passages=passages if answer.text else (),
+        origins=recalled.origins if answer.text and not quotes else (),
     )
 
 

@@ -15,13 +15,15 @@ if TYPE_CHECKING:
 class Candidate:
     """A passage to be packed. score: higher is better, on any scale. tokens: what it takes in the prompt.
 
-    terms: its normalised words and pairs of neighbouring ones. vector: of length one, or None; then terms tell how alike passages are.
+    terms: its normalised words and pairs of neighbouring ones. vector: of length one, or None; then terms tell how
+    alike passages are. text: normalised; a passage whose text stands within another's repeats it.
     """
 
     score: float
     tokens: int
     terms: frozenset[str] = frozenset()
     vector: NDArray[np.float32] | None = None
+    text: str = ""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -83,7 +85,7 @@ def _greedy(
         gained += gains[best]
         for i in list(waiting):
             alike[i] = max(alike[i], _likeness(candidates[i], candidates[best]))
-            if diversity and _contained(candidates[i].terms, candidates[best].terms) >= _REPEATS:
+            if diversity and candidates[i].text and candidates[i].text in candidates[best].text:
                 repeats[i] = best
                 waiting.remove(i)
     return chosen, repeats, gained
@@ -113,4 +115,3 @@ def strongest_at_the_ends(places: Sequence[int]) -> list[int]:
 
 
 _LEAST: Final = 0.2  # worth of the last candidate: it was found, after all
-_REPEATS: Final = 1.0  # share of terms: one number that differs may be all that matters

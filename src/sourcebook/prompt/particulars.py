@@ -14,14 +14,14 @@ Amount = frozenset[str]
 """The ways to read one number as it is written: "1.873" is 1.873 and, in other countries, 1873."""
 
 
-def numbers(text: str) -> list[Amount]:
-    """The numbers of a text in digits, in order; dates give day, month and year."""
-    return [_readings(match) for match in _NUMBER.finditer(unicodedata.normalize("NFKC", text))]
+def numbers(text: str) -> list[tuple[str, Amount]]:
+    """The numbers of a text in digits, as written and as they can be read; dates give day, month and year."""
+    return [(match[0].strip(), _readings(match)) for match in _NUMBER.finditer(unicodedata.normalize("NFKC", text))]
 
 
 def amounts(text: str) -> frozenset[str]:
     """Every number that a text names, also in words and as the names of months: what `numbers` may be found in."""
-    found: set[str] = set().union(*numbers(text))
+    found: set[str] = set().union(*(amount for _, amount in numbers(text)))
     for word in _WORD.findall(text.casefold()):
         if word in _IN_WORDS:
             found.add(_IN_WORDS[word])
@@ -29,24 +29,45 @@ def amounts(text: str) -> frozenset[str]:
 
 
 def names(text: str, language: str | None) -> list[str]:
-    """Capitalised words within sentences, and acronyms, as written; none where a language writes all nouns so."""
+    """Capitalised words within sentences, and acronyms, as written; of German only acronyms, for all nouns are so."""
     found = []
     function_words = FUNCTION_WORDS.get(language or "en", FUNCTION_WORDS["en"])
     for match in _CAPITALISED.finditer(text):
         word = match[0]
-        if not word[0].isupper():
+        if not word[0].isupper() or len(word) < 2:
             continue
-        acronym = sum(character.isupper() for character in word) > 1
+        acronym = sum(character.isupper() or character.isdigit() for character in word) > 1
         opens = not text[: match.start()].rstrip(" \"'“‘«„(*_") or bool(_OPENING.search(text, 0, match.start()))
         if acronym or (not opens and language not in _CAPITAL_NOUNS and word.casefold() not in function_words):
             found.append(word)
     return found
 
 
-def denials(text: str, language: str | None) -> int:
-    """How often a text says no."""
+def denied(text: str, language: str | None) -> frozenset[str]:
+    """The `stubs` that a text says no to: the nearest in the clause, behind the no or, in some languages, before it."""
     cues = _DENIALS.get(language or "en")
-    return len(cues.findall(text.casefold())) if cues else 0
+    if cues is None:
+        return frozenset()
+    found: set[str] = set()
+    folded = text.casefold()
+    for cue in cues.finditer(folded):
+        if language not in _NO_COMES_LAST:
+            found.update(stubs(_CLAUSE_END.split(folded[cue.end() :], maxsplit=1)[0], language)[:_REACH])
+        if language in _NO_COMES_LAST or language in _NO_COMES_LATE:
+            found.update(stubs(_CLAUSE_END.split(folded[: cue.start()])[-1], language)[-_REACH:])
+    return frozenset(found)
+
+
+def stubs(text: str, language: str | None) -> list[str]:
+    """The beginnings of the words that say something, so that inflected forms are one; pairs in unspaced scripts."""
+    skipped = FUNCTION_WORDS.get(language or "en", FUNCTION_WORDS["en"])
+    found: list[str] = []
+    for word in _WORD.findall(text.casefold()):
+        if word[0] >= _UNSPACED_FROM:
+            found += [word[:2]] if language == "ko" else [word[i : i + 2] for i in range(max(1, len(word) - 1))]
+        elif word not in skipped:
+            found.append(word[:_STUB])
+    return found
 
 
 def directions(text: str) -> frozenset[tuple[int, bool]]:
@@ -87,14 +108,20 @@ _SCALES: Final = {
     "만": 10**4, "억": 10**8, "万": 10**4, "億": 10**8, "亿": 10**8, "천": 1000, "조": 10**12,
 }  # fmt: skip
 _NUMBER: Final = re.compile(
-    r"(?<!\d)(?<!\d[.,])(?P<digits>\d{1,3}(?:[\s'’]\d{3})+(?!\d)|\d+(?:[.,]\d+)*)"
+    r"(?<![^\W_ㄱ-힣぀-ヿ㐀-鿿])(?<![A-Za-z][-‑])(?<!\d[.,])(?P<digits>\d{1,3}(?:[\s'’]\d{3})+(?!\d)|\d+(?:[.,]\d+)*)"
     rf"(?:\s?(?P<scale>{'|'.join(sorted(_SCALES, key=len, reverse=True))})(?![a-z]))?",
     re.IGNORECASE,
 )
 _WORD: Final = re.compile(r"[^\W\d_]+")
-_CAPITALISED: Final = re.compile(r"[^\W\d_a-zß-öø-ÿ]\w*(?:[-’'.]\w+)*")
+_CAPITALISED: Final = re.compile(r"(?<!\w)[^\W\d_a-zß-öø-ÿ]\w*(?:['’.]\w+|-[A-Z0-9]\w*)*")
 _OPENING: Final = re.compile(r"[.!?:;•|>#*\n-]\s*[\"'“‘«„(]?\s*\Z")
 _CAPITAL_NOUNS: Final = frozenset({"de"})
+_CLAUSE_END: Final = re.compile(r"[,;:.!?()–—。、，；！？]")
+_STUB: Final = 5  # letters
+_UNSPACED_FROM: Final = "\u2e80"
+_REACH: Final = 2  # terms that a "no" is about
+_NO_COMES_LAST: Final = frozenset({"ko", "ja"})
+_NO_COMES_LATE: Final = frozenset({"de", "nl", "fr"})
 
 _IN_WORDS: Final = {
     word: str(number)
@@ -119,7 +146,7 @@ _IN_WORDS: Final = {
     for number, word in enumerate(words.split())
     if word != "_"
 } | {"thirteen": "13", "fourteen": "14", "fifteen": "15", "sixteen": "16", "eighteen": "18", "twenty": "20",
-     "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "ninety": "90", "hundred": "100", "half": "50"}  # fmt: skip
+     "thirty": "30", "forty": "40", "fifty": "50", "sixty": "60", "ninety": "90", "hundred": "100"}  # fmt: skip
 
 _DENIALS: Final = {
     language: re.compile(pattern)
@@ -139,15 +166,19 @@ _DENIALS: Final = {
     }.items()
 }  # fmt: skip
 
+_MORE: Final = (
+    "increase increases increased increasing raise raises raised higher greater more rise rises rose grew enhance"
+    " enhances enhanced elevated upregulates promotes activates induces"
+)
+_LESS: Final = (
+    "decrease decreases decreased decreasing reduce reduces reduced reducing lower lowers lowered less fewer fall"
+    " falls fell declined diminished impairs impaired inhibits inhibited suppresses downregulates prevents blocks"
+)
 _OPPOSITES: Final = {
     word: (number, side)
     for number, pair in enumerate(
         (
-            ("increase increases increased increasing raise raises raised higher greater more rise rises rose grew"
-             " enhance enhances enhanced elevated upregulates promotes activates induces",
-             "decrease decreases decreased decreasing reduce reduces reduced reducing lower lowers lowered less fewer"
-             " fall falls fell declined diminished impairs impaired inhibits inhibited suppresses downregulates"
-             " prevents blocks"),
+            (_MORE, _LESS),
             ("before earlier until prior", "after later since following"),
             ("all every always", "some sometimes partly"),
             ("allow allows allowed permits permitted may", "forbid forbids forbidden prohibits prohibited"),

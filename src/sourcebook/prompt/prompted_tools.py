@@ -2,7 +2,7 @@
 
 The model is shown the tools in its system prompt and replies with one object: {"thought", "calls", "answer"}. Calls
 become ToolCallPart, as if the model had asked for them by itself; results go back to it as text. Where it has to
-answer, it is asked plainly, and its text streams.
+answer, or has lost itself in the protocol, it is asked plainly, and its text streams.
 """
 
 from __future__ import annotations
@@ -26,6 +26,9 @@ from sourcebook.models.base import (
     ToolCall,
     ToolCallPart,
 )
+from sourcebook.types import Usage
+
+_LONGEST_THOUGHT = 120  # characters; small models do not find the end by themselves
 
 _PROTOCOL = """These are the tools, each with the JSON Schema of its arguments:
 
@@ -71,24 +74,39 @@ class PromptedTools:
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The wrapped model's events; of a reply by the protocol, what it says."""
         offered = _offered(request)
-        plain = replace(request, messages=_told(request.messages, offered), tools=(), tool_choice="auto")
         if not offered:
-            async with aclosing(self._model.stream(plain)) as events:
-                async for event in events:
-                    yield event
+            async for event in self._plainly(request, Usage()):
+                yield event
             return
+        led = replace(request, messages=_told(request.messages, offered), tools=(), tool_choice="auto")
         if self._model.capabilities.schema:
-            plain = replace(plain, schema=_reply_schema(offered, request))
-        text: list[str] = []
-        async with aclosing(self._model.stream(replace(plain, logprobs=False))) as events:
+            led = replace(led, schema=_reply_schema(offered, request))
+        said: list[str] = []
+        finish = Finish(reason="stop")
+        async with aclosing(self._model.stream(replace(led, logprobs=False))) as events:
             async for event in events:
-                if isinstance(event, TextPart):
-                    text.append(event.text)
-                elif isinstance(event, Finish):
-                    for part in _meant("".join(text), event):
-                        yield part
-                else:
-                    yield event
+                match event:
+                    case TextPart():
+                        said.append(event.text)
+                    case Finish():
+                        finish = event
+                    case _:
+                        yield event
+        text = "".join(said)
+        meant = _meant(text, finish)
+        if meant is None and text.lstrip("` \njso").startswith("{"):  # lost in the protocol: ask for the answer alone
+            async for event in self._plainly(request, finish.usage):
+                yield event
+            return
+        for part in meant or (TextPart(text=text), finish):
+            yield part
+
+    async def _plainly(self, request: ModelRequest, usage: Usage) -> AsyncGenerator[ModelEvent, None]:
+        """The model's own events without any protocol. usage: of what was tried before."""
+        plain = replace(request, messages=_told(request.messages, ()), tools=(), tool_choice="auto")
+        async with aclosing(self._model.stream(plain)) as events:
+            async for event in events:
+                yield replace(event, usage=usage + event.usage) if isinstance(event, Finish) else event
 
 
 # --- what the model is told ---------------------------------------------------------------------------------
@@ -149,7 +167,7 @@ def _reply_schema(tools: Sequence[Tool], request: ModelRequest) -> JsonSchema:
     return {
         "type": "object",
         "properties": {
-            "thought": {"type": "string"},
+            "thought": {"type": "string", "maxLength": _LONGEST_THOUGHT},
             "calls": {"type": "array", "items": calls[0] if len(calls) == 1 else {"anyOf": calls}, "minItems": least},
             "answer": {"anyOf": [request.schema, {"const": ""}]} if request.schema else {"type": "string"},
         },
@@ -166,11 +184,11 @@ def _nested(schema: JsonSchema) -> JsonSchema:
 # --- what the model says ------------------------------------------------------------------------------------
 
 
-def _meant(text: str, finish: Finish) -> list[ModelEvent]:
-    """The events of a reply; one that does not keep to the protocol is an answer as it stands."""
+def _meant(text: str, finish: Finish) -> list[ModelEvent] | None:
+    """The events of a reply by the protocol; None of one that does not keep to it."""
     said = _object(text)
     if said is None:
-        return [TextPart(text=text), finish] if text else [finish]
+        return None
     events: list[ModelEvent] = []
     if isinstance(thought := said.get("thought"), str) and thought:
         events.append(ReasoningPart(text=thought))

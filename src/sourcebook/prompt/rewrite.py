@@ -20,7 +20,8 @@ from typing import TYPE_CHECKING, Final, Literal
 
 from sourcebook.errors import ModelError
 from sourcebook.models.base import JsonSchema, Message, ModelRequest, complete
-from sourcebook.prompt.followup import resolve, split
+from sourcebook.prompt.followup import ASKING, resolve, split
+from sourcebook.prompt.terms import plain_words
 from sourcebook.types import Usage
 
 if TYPE_CHECKING:
@@ -37,13 +38,14 @@ Author = Literal["asker", "rule", "model"]
 class Rewriting:
     """What became of a question. questions: one or more; by: who wrote them; "asker": they are as asked.
 
-    note: why the model's were not taken, if it was asked; else "".
+    note: why the model's were not taken, if it was asked; else "". prompt: version of the prompt that it was asked by.
     """
 
     questions: tuple[str, ...]
     by: Author
     usage: Usage = field(default_factory=Usage)
     note: str = ""
+    prompt: str = ""
 
     @property
     def text(self) -> str:
@@ -83,14 +85,17 @@ async def stand_alone(
     from sourcebook.prompt.templates import load
 
     told = [{"role": turn.role, "text": turn.text} for turn in turns if turn.text]
-    messages = load("rewrite", home).messages(question=question, turns=told, summary=summary)
+    template = load("rewrite", home)
+    messages = template.messages(question=question, turns=told, summary=summary)
     request = ModelRequest(messages=messages, max_output_tokens=_allowance(model, question), purpose="rewrite")
 
     def read(text: str) -> tuple[str, ...]:
         lines = [_bare(line) for line in text.splitlines() if line.strip()]
-        return tuple(lines[:1] if lines and len(lines[0]) <= _longest(question) else ())
+        context = " ".join([question, summary, *(turn.text for turn in turns)])
+        fits = lines and len(lines[0]) <= _longest(question) and _means(lines[0], question, context, words)
+        return tuple(lines[:1] if fits else ())
 
-    return await _ask(model, request, question, read, bounds or Bounds())
+    return await _ask(model, request, question, read, bounds or Bounds(), template.version)
 
 
 async def decompose(
@@ -112,16 +117,23 @@ async def decompose(
         return Rewriting(questions=parts or (question,), by="rule" if len(parts) > 1 else "asker")
     from sourcebook.prompt.templates import load
 
+    template = load("decompose", home)
     request = ModelRequest(
-        messages=load("decompose", home).messages(question=question, most=most),
+        messages=template.messages(question=question, most=most),
         max_output_tokens=_allowance(model, question) * most,
         schema=_SCHEMA if model.capabilities.schema else None,
         purpose="decompose",
     )
-    return await _ask(model, request, question, lambda text: _listed(text, most, question), bounds or Bounds())
+
+    def read(text: str) -> tuple[str, ...]:
+        return _listed(text, most, question, words)
+
+    return await _ask(model, request, question, read, bounds or Bounds(), template.version)
 
 
-async def vary(question: str, *, model: Model, most: int = 3, bounds: Bounds | None = None) -> Rewriting:
+async def vary(
+    question: str, *, model: Model, words: Words = plain_words, most: int = 3, bounds: Bounds | None = None
+) -> Rewriting:
     """The question as asked, and then at most `most` times in other words that a document might use."""
     if model.capabilities.cites or most < 1:
         return Rewriting(questions=(question,), by="asker")
@@ -134,7 +146,11 @@ async def vary(question: str, *, model: Model, most: int = 3, bounds: Bounds | N
         schema=_SCHEMA if model.capabilities.schema else None,
         purpose="vary",
     )
-    made = await _ask(model, request, question, lambda text: _listed(text, most + 1, question), bounds or Bounds())
+
+    def read(text: str) -> tuple[str, ...]:
+        return _listed(text, most + 1, question, words)
+
+    made = await _ask(model, request, question, read, bounds or Bounds(), _VARY_VERSION)
     others = [one for one in made.questions if one.casefold() != question.casefold()]
     return replace(made, questions=(question, *others[:most]))
 
@@ -143,7 +159,12 @@ async def vary(question: str, *, model: Model, most: int = 3, bounds: Bounds | N
 
 
 async def _ask(
-    model: Model, request: ModelRequest, question: str, read: Callable[[str], tuple[str, ...]], bounds: Bounds
+    model: Model,
+    request: ModelRequest,
+    question: str,
+    read: Callable[[str], tuple[str, ...]],
+    bounds: Bounds,
+    prompt: str,
 ) -> Rewriting:
     """What the model made of the question, or the question as asked with a note."""
     deadline = monotonic() + bounds.seconds
@@ -152,7 +173,7 @@ async def _ask(
     request = replace(
         request, temperature=0.0, deadline=deadline, tenant=bounds.tenant, account=bounds.account, streamed=False
     )
-    asked = Rewriting(questions=(question,), by="asker")
+    asked = Rewriting(questions=(question,), by="asker", prompt=prompt)
     what = f"The question stays as asked: {request.purpose}"
     try:
         async with asyncio.timeout(max(0.0, deadline - monotonic()) + _GRACE):
@@ -162,12 +183,12 @@ async def _ask(
     except TimeoutError:
         return replace(asked, note=f"{what} took longer than {bounds.seconds:g} s")
     usage = reply.finish.usage
-    if reply.finish.reason != "stop":
+    if reply.finish.reason in ("length", "filtered"):
         return replace(asked, usage=usage, note=f"{what} ended early ({reply.finish.reason})")
     questions = read(reply.text)
     if not questions:
         return replace(asked, usage=usage, note=f"{what} gave no question")
-    return Rewriting(questions=questions, by="model", usage=usage)
+    return Rewriting(questions=questions, by="model", usage=usage, prompt=prompt)
 
 
 def _allowance(model: Model, question: str) -> int:
@@ -188,7 +209,16 @@ def _bare(line: str) -> str:
     return line
 
 
-def _listed(text: str, most: int, question: str) -> tuple[str, ...]:
+def _means(rewritten: str, question: str, context: str, words: Words) -> bool:
+    """Whether a rewritten question can be the one asked: a weak model writes something else altogether.
+
+    It has at least half of the words of the question, and half of its own are the question's or the conversation's.
+    """
+    own, asked, said = set(words(rewritten)), set(words(question)) - ASKING, set(words(context))
+    return bool(own) and 2 * len(own & asked) >= len(asked) and 2 * len(own & said) >= len(own)
+
+
+def _listed(text: str, most: int, question: str, words: Words) -> tuple[str, ...]:
     """The questions of {"questions": [...]}, whatever stands around it; else one from each line that ends as one."""
     start, end = text.find("{"), text.rfind("}")
     try:
@@ -198,9 +228,10 @@ def _listed(text: str, most: int, question: str) -> tuple[str, ...]:
     except (ValueError, KeyError, TypeError):
         rows = [line for line in text.splitlines() if line.rstrip("\"'”* ").endswith(("?", "？"))]
     found = (_bare(" ".join(row.split())) for row in rows)
-    return tuple(dict.fromkeys(one for one in found if one and len(one) <= _longest(question)))[:most]
+    return tuple(dict.fromkeys(one for one in found if words(one) and len(one) <= _longest(question)))[:most]
 
 
+_VARY_VERSION: Final = "vary-1"
 _VARY: Final = """\
 You word a question in other ways, so that documents are found that say the same in other words.
 

@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterable, Iterator, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
 from time import monotonic
-from typing import Any, ClassVar, Final
+from typing import Any, Final
 
 import jinja2
 from jinja2 import nodes
@@ -32,7 +32,7 @@ MAX_CHARACTERS: Final = 20_000_000  # made by one rendering, output and parts to
 MAX_SECONDS: Final = 5.0  # a last resort: the other two limits are the same on every machine
 
 
-class Exceeded(Exception):  # noqa: N818
+class Exceeded(Exception):
     """A rendering is past a limit; the message says which."""
 
 
@@ -112,9 +112,11 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def joined(self, *parts: object) -> str:
         """What ~ makes."""
-        return _bounded("".join(map(str, parts)))
+        text = "".join(map(str, parts))
+        _rendering().put(len(text))
+        return text
 
-    def call(__self, __context: Any, __obj: Any, *arguments: Any, **named: Any) -> Any:  # noqa: N805
+    def call(__self, __context: Any, __obj: Any, *arguments: Any, **named: Any) -> Any:  # noqa: N805, PYI063
         """Call, as a step. The odd names leave every other name free for macros."""
         _rendering().step()
         return _bounded(super().call(__context, __obj, *arguments, **named))
@@ -129,6 +131,9 @@ class Sandbox(ImmutableSandboxedEnvironment):
             raise Exceeded("the power is too high")
         return super().call_binop(context, operator, left, right)
 
+    def wrap_str_format(self, value: Any) -> None:
+        """Not for `str.format` either: a width makes a text as long as one likes."""
+
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
         """Of texts only the methods that make them no longer."""
         if isinstance(obj, str):
@@ -139,7 +144,7 @@ class Sandbox(ImmutableSandboxedEnvironment):
 class Roles(Extension):
     """The tags that make messages."""
 
-    tags: ClassVar[set[str]] = {"system", "user", "assistant", "message"}
+    tags = {"system", "user", "assistant", "message"}  # noqa: RUF012 - as the base class has it
 
     def parse(self, parser: Parser) -> nodes.Node:
         """`{% ROLE [keep[=EXPRESSION]] %}...{% endROLE %}`, or `{% message EXPRESSION ... %}` for a computed role."""
@@ -175,27 +180,27 @@ class Roles(Extension):
 class _Counted(NodeTransformer):
     """Loops and ~ go through the environment, which counts them."""
 
-    def visit_For(self, node: nodes.For) -> nodes.Node:
+    def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja finds it by the name
         if node.recursive:
             raise jinja2.TemplateSyntaxError("recursive loops are not for prompts", node.lineno)
         self.generic_visit(node)
         node.iter = _through("counted", [node.iter])
         return node
 
-    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:
+    def visit_Concat(self, node: nodes.Concat) -> nodes.Node:  # noqa: N802
         self.generic_visit(node)
         return _through("joined", node.nodes)
 
 
-def _through(method: str, arguments: list[nodes.Expr]) -> nodes.Expr:
-    return nodes.Call(nodes.EnvironmentAttribute(method), arguments, [], None, None)
+def _through(method: str, arguments: Sequence[nodes.Node]) -> nodes.Expr:
+    return nodes.Call(nodes.EnvironmentAttribute(method), list(arguments), [], None, None)
 
 
 def _finalised(value: object) -> object:
     """Each output: texts and numbers, counted. A list or record printed as Python would is a mistake."""
-    if isinstance(value, bool | list | tuple | dict) or value is None:
+    if isinstance(value, bool) or not isinstance(value, str | int | float | jinja2.Undefined):
         raise jinja2.TemplateRuntimeError(f"a {_KINDS.get(type(value), 'value')} cannot be written as it is")
-    text = value if isinstance(value, str) else str(value)
+    text = value if isinstance(value, str) else str(value)  # of a name that is not defined: an error
     _rendering().put(len(text))
     return text
 

@@ -11,6 +11,7 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from sourcebook.catalog.conversations import Conversation, Turn, keep_summary, read_conversation
@@ -126,6 +127,7 @@ async def _summary(
         temperature=0.0,
         tenant=before.tenant,
         account=account,
+        deadline=monotonic() + _SECONDS,
         purpose="summarise",
     )
     reply = await complete(model, request)
@@ -152,7 +154,8 @@ def extract(before: str, turns: Sequence[Turn], *, tokens: int, count: Callable[
 
     A sentence is worth the mean frequency of its words in all of them, and a word that has been said counts less
     from then on: SumBasic (Nenkova and Vanderwende, The Impact of Frequency on Summarization, 2005), the mean taken
-    over two more words, so that a "Thanks a lot!" is worth little. Of two as good the later one is taken. before: the summary so far, whose lines take part again.
+    over two more words, so that a "Thanks a lot!" is worth little. Of two as good the later one is taken.
+    before: the summary so far, whose lines take part again.
     """
     lines = [line for line in before.splitlines() if line.strip()]
     for turn in turns:
@@ -180,6 +183,7 @@ def extract(before: str, turns: Sequence[Turn], *, tokens: int, count: Callable[
 
 
 _SPEAKER: Final = {"user": "Asked", "assistant": "Answered"}
+_SECONDS: Final = 60.0  # for one model call; nobody waits for it, but it may hold up what somebody waits for
 _STEPS: Final = 8  # model calls at most in one go; the rest is for the next time
 _AT_ONCE: Final = 3000  # tokens of turns for one call
 _WORDS_PER_TOKEN: Final = 0.6  # of English; said to the model, which is cut at the tokens

@@ -23,8 +23,8 @@ from __future__ import annotations
 
 import re
 import tomllib
-from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, fields, is_dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
 from functools import cache, lru_cache
 from hashlib import blake2b
 from pathlib import Path
@@ -33,6 +33,7 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any, Final
 
 from sourcebook.errors import PromptError
+from sourcebook.prompt.variables import KINDS, Variable, declared, taken
 
 if TYPE_CHECKING:
     import jinja2
@@ -42,28 +43,6 @@ if TYPE_CHECKING:
 
 FOLDER: Final = "prompts"  # of the book
 PACKAGED: Final = "sourcebook/"
-
-KINDS: Final[Mapping[str, str]] = {
-    "text": "a text",
-    "integer": "a whole number",
-    "number": "a number",
-    "boolean": "true or false",
-    "texts": "a list of texts",
-    "turns": "a list of records with `role` and `text`",
-    "examples": "a list of records with `question` and `answer`",
-}
-"""What a variable can be. Records are mappings or objects with attributes."""
-
-
-@dataclass(frozen=True, kw_only=True, slots=True)
-class Variable:
-    """A variable as its front matter declares it; one without a default must be given."""
-
-    name: str
-    kind: str
-    description: str = ""
-    required: bool = True
-    default: object = None
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -112,7 +91,7 @@ class Template:
                 remedy=f"It has: {known}. Declare {name} in its front matter, or leave it out",
             )
         try:
-            return _taken(value, self.variables[name].kind)
+            return taken(value, self.variables[name].kind)
         except TypeError as error:
             raise PromptError(
                 f"The variable {name!r} of the template {self.name!r} must be {self._kind(name)}, not {error}",
@@ -227,7 +206,7 @@ def _template(name: str, sources: tuple[tuple[str, str], ...]) -> Template:
     own = files[name]
     version, description, tag = (_setting(name, own.head, key) for key in ("version", "description", "answer_tag"))
     if not version:
-        raise PromptError(f"The template {name!r} declares no version", remedy='Write version = "1" in its front matter')
+        raise PromptError(f"The template {name!r} declares no version", remedy='Add version = "1" to its front matter')
     unknown = sorted(set(own.head) - {"version", "description", "answer_tag", "variables"})
     if unknown:
         raise PromptError(
@@ -236,7 +215,7 @@ def _template(name: str, sources: tuple[tuple[str, str], ...]) -> Template:
         )
     variables: dict[str, Variable] = {}
     for one in [name, *(other for other in files if other != name)]:
-        for variable in _variables(one, files[one].head):
+        for variable in declared(one, files[one].head):
             variables.setdefault(variable.name, variable)
     for one, file in files.items():
         if undeclared := sorted(file.uses - set(variables)):
@@ -267,36 +246,11 @@ def _setting(name: str, head: Mapping[str, Any], key: str) -> str:
     return value
 
 
-def _variables(name: str, head: Mapping[str, Any]) -> list[Variable]:
-    declared = head.get("variables", {})
-    found = []
-    for key, said in declared.items() if isinstance(declared, dict) else ():
-        where = f"The variable {key!r} of the template {name!r}"
-        if not key.isidentifier() or not isinstance(said, dict) or set(said) - _SAID:
-            raise PromptError(
-                f"{where} is not declared well", remedy=f'Write [variables.{key}] and type = "text" below it'
-            )
-        kind = said.get("type")
-        if kind not in KINDS:
-            raise PromptError(f"{where} has the type {kind!r}", remedy=f"Types are: {', '.join(KINDS)}")
-        default = said.get("default")
-        required = said.get("required", default is None)
-        if required == (default is not None):
-            raise PromptError(f"{where} must be required, or have a default", remedy="Correct its declaration")
-        try:
-            default = default if required else _taken(default, kind)
-        except TypeError as error:
-            raise PromptError(f"The default of {where[4:]} is {error}", remedy=f"It must be {KINDS[kind]}") from error
-        description = str(said.get("description", ""))
-        found.append(Variable(name=key, kind=kind, description=description, required=required, default=default))
-    return found
-
-
 @cache
 def _bare() -> Sandbox:
     from sourcebook.prompt.sandbox import Sandbox
 
-    return Sandbox(lambda name: None)
+    return Sandbox(dict[str, str]().get)
 
 
 class _Explained:
@@ -322,76 +276,8 @@ class _Explained:
         ) from error
 
 
-# --- checking what a variable is given ----------------------------------------------------------------------
-
-
-def _taken(value: object, kind: str) -> object:
-    """The value as templates see it: texts, numbers, and lists of texts or records. Errors: TypeError, what it is."""
-    return _TAKE[kind](value)
-
-
-def _text(value: object) -> str:
-    if not isinstance(value, str):
-        raise TypeError(type(value).__name__)
-    return str(value)
-
-
-def _integer(value: object) -> int:
-    if not isinstance(value, int) or isinstance(value, bool):
-        raise TypeError(type(value).__name__)
-    return value
-
-
-def _number(value: object) -> int | float:
-    if not isinstance(value, int | float) or isinstance(value, bool):
-        raise TypeError(type(value).__name__)
-    return value
-
-
-def _boolean(value: object) -> bool:
-    if not isinstance(value, bool):
-        raise TypeError(type(value).__name__)
-    return value
-
-
-def _texts(value: object) -> tuple[str, ...]:
-    return tuple(_text(one) for one in _listed(value))
-
-
-def _records(*keys: str) -> Callable[[object], tuple[dict[str, str], ...]]:
-    def taken(value: object) -> tuple[dict[str, str], ...]:
-        return tuple({key: _text(_part(one, key)) for key in keys} for one in _listed(value))
-
-    return taken
-
-
-def _listed(value: object) -> Sequence[object]:
-    if not isinstance(value, Sequence) or isinstance(value, str | bytes):
-        raise TypeError(type(value).__name__)
-    return value
-
-
-def _part(record: object, key: str) -> object:
-    if isinstance(record, Mapping) and key in record:
-        return record[key]
-    if is_dataclass(record) and any(one.name == key for one in fields(record)):
-        return getattr(record, key)
-    raise TypeError(f"a list with {type(record).__name__} in it that has no {key!r}")
-
-
-_TAKE: Final[Mapping[str, Callable[[object], object]]] = {
-    "text": _text,
-    "integer": _integer,
-    "number": _number,
-    "boolean": _boolean,
-    "texts": _texts,
-    "turns": _records("role", "text"),
-    "examples": _records("question", "answer"),
-}
-
 _PACKAGE: Final = Path(__file__).with_name("templates")
 _LARGEST: Final = 65_536
 _NAME: Final = re.compile(r"[A-Za-z0-9_-]+(?:/[A-Za-z0-9_-]+)*")
 _TAG: Final = re.compile(r"[a-z]+")
 _FRONT_MATTER: Final = re.compile(r"\+\+\+[^\S\n]*\n(.*?\n|)\+\+\+[^\S\n]*(?:\n|\Z)", re.DOTALL)
-_SAID: Final = {"type", "description", "required", "default"}

@@ -10,7 +10,7 @@ from typing import Final
 from sourcebook.language import FUNCTION_WORDS, detect
 
 Words = Callable[[str], Sequence[str]]
-"""The normalised terms of a text in order, function words left out: the keyword analyzer's `words`, or `plain_words`."""
+"""The normalised terms of a text in order, without function words: the keyword analyzer's `words`, or `plain_words`."""
 
 
 def plain_words(text: str) -> list[str]:

@@ -2,7 +2,7 @@
 
     search(query)   {"results": [{"id", "title", "url"}]}             passages, best first
     fetch(id)       {"id", "title", "text", "url", "metadata"}        the document that a passage is from
-    ask(question)   {"answer", "known", "citations": [...], "answer_id"}
+    ask(question)   {"answer", "known", "citations", "unsupported", "answer_id"}
 
 The first two have the shapes that ChatGPT's connectors, company knowledge and deep research expect: one string in,
 one text item of JSON out (https://developers.openai.com/api/docs/mcp). Who asks is settled when the server starts;

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
 from sourcebook.errors import NotFound
+from sourcebook.models.base import Switched
 from sourcebook.types import Answer, Citation, Filter, Passage, PassageId, Scope
 
 if TYPE_CHECKING:
@@ -76,23 +77,25 @@ async def fetch(book: Sourcebook, served: Served, name: str) -> dict[str, object
 
 async def ask(book: Sourcebook, served: Served, question: str) -> dict[str, object]:
     """The answer; a number stands after each sentence that rests on the citation of that number."""
-    text: list[str] = []
-    citations: list[Citation] = []
+    text = ""
+    marks: list[tuple[int, Citation]] = []  # where in the text each citation stands
     answer: Answer | None = None
     async with aclosing(book.stream(question, scope=served.scope, where=served.where)) as parts:
         async for part in parts:
             match part:
                 case str():
-                    text.append(part)
+                    text += part
                 case Citation():
-                    citations.append(part)
-                    text.append(f" [{len(citations)}]")
+                    marks.append((len(text), part))
+                case Switched():  # another model went on; what was not kept is withdrawn
+                    text, marks = text[: part.kept], [mark for mark in marks if mark[0] <= part.kept]
                 case Answer():
                     answer = part
     assert answer is not None
-    unknown = "I do not know: nothing in the documents supports an answer."
+    citations = list(dict.fromkeys(citation for _, citation in marks)) if answer.known else []
+    unknown = answer.text or "I do not know: nothing in the documents supports an answer."
     return {
-        "answer": " ".join("".join(text).split("\n")).strip() if answer.known else unknown,
+        "answer": _marked(text, marks, citations) if answer.known else unknown,
         "known": answer.known,
         "citations": [
             {
@@ -103,10 +106,20 @@ async def ask(book: Sourcebook, served: Served, question: str) -> dict[str, obje
                 "quote": one.quote,
                 "page": one.page,
             }
-            for number, one in enumerate(citations if answer.known else [], 1)
+            for number, one in enumerate(citations, 1)
         ],
+        "unsupported": [one.text for one in answer.unsupported],
         "answer_id": answer.id,
     }
+
+
+def _marked(text: str, marks: Sequence[tuple[int, Citation]], citations: Sequence[Citation]) -> str:
+    """The text with [n] where the citation of that number stands."""
+    made, done = "", 0
+    for place, citation in marks:
+        made += f"{text[done:place]} [{citations.index(citation) + 1}]"
+        done = place
+    return (made + text[done:]).strip()
 
 
 def described() -> list[Tool]:
@@ -159,6 +172,7 @@ def described() -> list[Tool]:
                 "answer": text,
                 "known": {"type": "boolean"},
                 "citations": {"type": "array", "items": {"type": "object"}},
+                "unsupported": {"type": "array", "items": text},
                 "answer_id": text,
             },
         ),

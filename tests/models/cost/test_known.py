@@ -123,16 +123,9 @@ def test_prices_that_begin_on_a_day() -> None:
             Rates(input=3, output=3, since=date(2027, 1, 1)),
         ),
     )  # fmt: skip
-    assert [
-        rates.input
-        for tokens, day in (
-            (5, date(2026, 12, 31)),
-            (11, date(2026, 12, 31)),
-            (5, date(2027, 1, 1)),
-            (11, date(2028, 1, 1)),
-        )
-        if (rates := model.rates_for(tokens, day))
-    ] == [1, 2, 3, 3]
+    before, after = date(2026, 12, 31), date(2027, 1, 1)
+    found = [model.rates_for(tokens, day) for tokens, day in ((5, before), (11, before), (5, after), (11, after))]
+    assert [rates.input for rates in found if rates] == [1, 2, 3, 3]
 
 
 # --- the user's own -------------------------------------------------------------------------------------------

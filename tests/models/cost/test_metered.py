@@ -26,6 +26,16 @@ from tests.models.cost.doubles import KNOWN, Characters, Noted, Scripted, asked,
 HELLO = TextPart(text="hello")
 
 
+class Broken(Interrupted):
+    """An error that has a place for what the call took."""
+
+    usage: Usage | None = None
+
+
+class Throttled(RateLimited):
+    usage: Usage | None = None
+
+
 def metered(model: Scripted, ledger: Noted | None, known: object = KNOWN) -> Metered:
     return Metered(model, known=known, ledger=ledger, counter=Characters())  # type: ignore[arg-type]
 
@@ -127,12 +137,23 @@ async def test_a_stream_that_breaks_is_charged_for_what_came() -> None:
 
 async def test_what_the_vendor_had_reported_wins() -> None:
     ledger = Noted()
-    error = Interrupted("broke off", text="hello")
-    error.usage = Usage(input_tokens=40, output_tokens=3, counted_by="vendor", exact=False)  # type: ignore[attr-defined]
+    error = Broken("broke off", text="hello")
+    error.usage = Usage(input_tokens=40, output_tokens=3, counted_by="vendor", exact=False)
     with pytest.raises(Interrupted):
         await events_of(metered(Scripted(HELLO, error), ledger).stream(asked()))
     (call,) = ledger.settled
     assert (call.usage.input_tokens, call.usage.cost, call.usage.counted_by) == (40, 46, "vendor")
+    assert error.usage == call.usage
+
+
+async def test_an_error_that_has_a_place_for_it_says_what_the_call_took() -> None:
+    broken, throttled = Broken("broke off", text="hello"), Throttled("slow down", status=429)
+    ledger = Noted()
+    for script in ((HELLO, broken), (throttled,)):
+        with pytest.raises((Broken, Throttled)):
+            await events_of(metered(Scripted(*script), ledger).stream(asked()))
+    assert broken.usage == ledger.settled[0].usage
+    assert throttled.usage == Usage()
 
 
 async def test_a_stream_that_is_closed_early_is_settled_and_stops_the_model() -> None:

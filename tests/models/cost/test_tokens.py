@@ -92,7 +92,7 @@ def test_what_nobody_publishes_is_estimated(tokenizer: str, name: str) -> None:
 def test_estimates_are_rather_too_high_than_too_low(family: str, text: str) -> None:
     packaged()
     exact = counter_for("o200k_base").count(text)
-    assert exact <= Estimating(family).count(text) <= 2.6 * exact
+    assert exact <= Estimating(family).count(text) <= 3 * exact
 
 
 def test_text_in_other_scripts_is_never_estimated_by_english() -> None:

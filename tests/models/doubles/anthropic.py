@@ -2,6 +2,8 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from aiohttp import web
@@ -19,7 +21,7 @@ from sourcebook.errors import (
 )
 from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen, sse
 from sourcebook.types import Usage
-from tests.models.doubles.typed import types_find
+from tests.models.doubles.typed import prepare, types_find
 
 ERRORS: dict[type[ModelError], tuple[int, str, str]] = {
     InvalidRequest: (400, "invalid_request_error", "temperature: Input should be less than or equal to 1"),
@@ -42,6 +44,10 @@ class AnthropicDouble(Double):
 
     request_id_header = "request-id"
 
+    def __init__(self) -> None:
+        super().__init__()
+        prepare(*_params())
+
     def routes(self) -> Sequence[web.RouteDef]:
         return [web.post("/v1/messages", self.respond)]
 
@@ -50,10 +56,9 @@ class AnthropicDouble(Double):
         return _key(seen) == self.key and seen.headers.get("anthropic-version") in ("2023-06-01", NEWER)
 
     def check(self, seen: Seen) -> str:
-        from anthropic.types import message_create_params as params
-
         body = seen.body
-        wanted = params.MessageCreateParamsStreaming if body.get("stream") else params.MessageCreateParamsNonStreaming
+        streaming, plain = _params()
+        wanted = streaming if body.get("stream") else plain
         samples = () if seen.headers.get("anthropic-version") == NEWER else SAMPLES
         return types_find(wanted, body, besides=samples) or next(_rules_broken(body), "")
 
@@ -120,6 +125,13 @@ class AnthropicDouble(Double):
             index += 1
 
 
+@cache
+def _params() -> tuple[Any, Any]:
+    from anthropic.types import message_create_params as params
+
+    return params.MessageCreateParamsStreaming, params.MessageCreateParamsNonStreaming
+
+
 def usage_of(usage: Usage) -> dict[str, Any]:
     return {
         "input_tokens": usage.input_tokens - usage.cached_tokens - usage.cache_write_tokens,
@@ -181,7 +193,7 @@ def _rules_broken(body: Mapping[str, Any]) -> Iterator[str]:
     messages = body["messages"]
     if not messages or messages[0]["role"] != "user":
         yield "the first message is not the user's"
-    if any(one["role"] == other["role"] for one, other in zip(messages, messages[1:], strict=False)):
+    if any(one["role"] == other["role"] for one, other in pairwise(messages)):
         yield "roles do not alternate"
     blocks = [block for one in messages for block in one["content"]] + list(body.get("system") or ())
     if any(one["type"] == "text" and not one["text"].strip() for one in blocks):
@@ -220,5 +232,5 @@ def _thinking_rules_broken(body: Mapping[str, Any]) -> Iterator[str]:
     if thinking.get("type") in ("enabled", "adaptive"):
         if body.get("temperature", 1) != 1:
             yield "temperature may only be set to 1 when thinking is enabled"
-        if (body.get("tool_choice") or {}).get("type") in ("any", "tool") and thinking["type"] == "enabled":
+        if (body.get("tool_choice") or {}).get("type") in ("any", "tool"):
             yield "thinking may not be enabled when tool_choice forces tool use"

@@ -6,6 +6,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 from zlib import crc32
 
@@ -49,8 +50,15 @@ class BedrockDouble(Double):
     content_type = "application/vnd.amazon.eventstream"
     request_id_header = "x-amzn-requestid"
 
+    def __init__(self) -> None:
+        super().__init__()
+        _service()  # which takes its time, and no request is to wait for it
+
     def routes(self) -> Sequence[web.RouteDef]:
-        return [web.post("/model/{model}/converse", self.respond), web.post("/model/{model}/converse-stream", self.respond)]
+        return [
+            web.post("/model/{model}/converse", self.respond),
+            web.post("/model/{model}/converse-stream", self.respond),
+        ]
 
     async def note(self, request: web.Request) -> Seen:
         """With the path as it was sent, which is what was signed."""
@@ -222,7 +230,7 @@ def _rules_broken(body: Mapping[str, Any]) -> Iterator[str]:
     messages = body["messages"]
     if not messages or messages[0]["role"] != "user":
         yield "A conversation must start with a user message."
-    if any(one["role"] == other["role"] for one, other in zip(messages, messages[1:], strict=False)):
+    if any(one["role"] == other["role"] for one, other in pairwise(messages)):
         yield "roles do not alternate"
     blocks = [block for one in messages for block in one["content"]] + list(body.get("system") or ())
     if any("text" in one and not one["text"].strip() for one in blocks):

@@ -2,6 +2,7 @@
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -20,13 +21,13 @@ from sourcebook.errors import (
 from sourcebook.models.base import ToolCall
 from sourcebook.testing.doubles import Double, Fault, Reply, Seen, sse
 from sourcebook.types import Usage
-from tests.models.doubles.typed import models_find
+from tests.models.doubles.typed import models_find, prepare
 
 ERRORS: dict[type[ModelError], tuple[int, str]] = {
     InvalidRequest: (422, "invalid request: temperature must be between 0 and 1.0 inclusive."),
     NotAuthorised: (401, "invalid api token {key}"),
     NoSuchModel: (404, "model 'command-nothing' not found, make sure the correct model ID was used"),
-    ContextTooLong: (400, "too many tokens: total number of tokens in the prompt cannot exceed 128000 - received 130000"),
+    ContextTooLong: (400, "too many tokens: the prompt's total number of tokens cannot exceed 128000"),
     RateLimited: (429, "You are using a Trial key, which is limited to 20 API calls / minute."),
     QuotaExhausted: (429, "You are using a Trial key, which is limited to 1000 API calls / month."),
     Refused: (498, "invalid token: the request has a deny-listed word"),
@@ -46,24 +47,20 @@ class CohereDouble(Double):
     request_id_header = "x-debug-trace-id"
     planned = False
 
+    def __init__(self) -> None:
+        super().__init__()
+        prepare(*_kinds().values())
+
     def routes(self) -> Sequence[web.RouteDef]:
         return [web.post("/v2/chat", self.respond)]
 
     def check(self, seen: Seen) -> str:
-        import cohere
-
         body = seen.body
         if unknown := set(body) - FIELDS:
             return f"unknown fields {sorted(unknown)}"
         if not isinstance(body.get("model"), str) or not body.get("messages"):
             return "model and messages are required"
-        typed = (
-            ("messages", cohere.ChatMessages),
-            ("tools", list[cohere.ToolV2]),
-            ("response_format", cohere.ResponseFormatV2),
-            ("thinking", cohere.Thinking),
-        )
-        found = [models_find(kind, body[name], name) for name, kind in typed if name in body]
+        found = [models_find(kind, body[name], name) for name, kind in _kinds().items() if name in body]
         return next(filter(None, found), "") or next(_rules_broken(body), "")
 
     def refusal(self, fault: Fault, seen: Seen) -> tuple[int, Mapping[str, str], bytes]:
@@ -127,6 +124,18 @@ class CohereDouble(Double):
                 yield _event("tool-plan-delta", delta={"message": {"tool_plan": one}})
         elif reply.thoughts:
             yield from _content(0, "thinking", [_event_of_content(0, "thinking", one) for one in reply.thoughts])
+
+
+@cache
+def _kinds() -> Mapping[str, Any]:
+    import cohere
+
+    return {
+        "messages": cohere.ChatMessages,
+        "tools": list[cohere.ToolV2],
+        "response_format": cohere.ResponseFormatV2,
+        "thinking": cohere.Thinking,
+    }
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:

@@ -5,6 +5,7 @@ import json
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import replace
 from functools import cache
+from itertools import pairwise
 from typing import Any
 
 from aiohttp import web
@@ -22,15 +23,16 @@ from sourcebook.errors import (
 from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen, sse
 from sourcebook.types import Usage
 
+OVER_QUOTA = "You exceeded your current quota, please check your plan and billing details."
 ERRORS: dict[type[ModelError], tuple[int, str, str]] = {
     InvalidRequest: (400, "INVALID_ARGUMENT", "Request contains an invalid argument."),
     NotAuthorised: (400, "INVALID_ARGUMENT", "API key not valid. Please pass a valid API key, not {key}."),
     NoSuchModel: (404, "NOT_FOUND", "models/gemini-nothing is not found for API version v1beta."),
-    ContextTooLong: (400, "INVALID_ARGUMENT", "The input token count (1048577) exceeds the maximum number of tokens allowed (1048576)."),
-    RateLimited: (429, "RESOURCE_EXHAUSTED", "You exceeded your current quota, please check your plan and billing details."),
-    QuotaExhausted: (429, "RESOURCE_EXHAUSTED", "You exceeded your current quota, please check your plan and billing details."),
+    ContextTooLong: (400, "INVALID_ARGUMENT", "The input token count exceeds the maximum number of tokens allowed."),
+    RateLimited: (429, "RESOURCE_EXHAUSTED", OVER_QUOTA),
+    QuotaExhausted: (429, "RESOURCE_EXHAUSTED", OVER_QUOTA),
     Unavailable: (503, "UNAVAILABLE", "The model is overloaded. Please try again later."),
-}  # fmt: skip
+}
 QUOTAS = {
     RateLimited: "GenerateRequestsPerMinutePerProjectPerModel-FreeTier",
     QuotaExhausted: "GenerateRequestsPerDayPerProjectPerModel-FreeTier",
@@ -50,6 +52,11 @@ class GeminiDouble(Double):
     root = "/v1beta"
     identified = True
     bearer = False
+
+    def __init__(self) -> None:
+        super().__init__()
+        for kind in _kinds().values():  # which takes its time, and no request is to wait for it
+            kind.rebuild()
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [web.post(self.root + "/models/{model}:{method}", self.respond)]
@@ -99,7 +106,7 @@ class GeminiDouble(Double):
         if call := self._reply_call(reply, seen):
             events.append(_response(call, reply))
         else:
-            logprobs = [(one,) for one in reply.logprobs] or [()] * len(reply.pieces)
+            logprobs: list[tuple[float, ...]] = [(one,) for one in reply.logprobs] or [()] * len(reply.pieces)
             for piece, logprob in zip(reply.pieces, logprobs, strict=True):
                 shortened = replace(reply, pieces=(piece,))
                 events.append(_response([{"text": piece}], shortened, logprob))
@@ -191,7 +198,7 @@ def _rules_broken(body: Mapping[str, Any], path: str) -> Iterator[str]:
     contents = body.get("contents") or []
     if not contents or contents[0]["role"] != "user":
         yield "the first content is not the user's"
-    if any(one["role"] == other["role"] for one, other in zip(contents, contents[1:], strict=False)):
+    if any(one["role"] == other["role"] for one, other in pairwise(contents)):
         yield "roles do not alternate"
     config = (body.get("toolConfig") or {}).get("functionCallingConfig") or {}
     if "allowedFunctionNames" in config and config["mode"] != "ANY":
@@ -206,5 +213,5 @@ def _rules_broken(body: Mapping[str, Any], path: str) -> Iterator[str]:
             yield "function responses with other ids than their calls"
         if calls and "gemini-3" in path and "thoughtSignature" not in calls[0]:
             yield "Function call is missing a thought_signature in functionCall parts."
-    if "responseJsonSchema" in body["generationConfig"] and "tools" in body and "gemini-2" in path:
+    if "responseJsonSchema" in (body.get("generationConfig") or {}) and "tools" in body and "gemini-2" in path:
         yield "Function calling with a response mime type 'application/json' is unsupported"

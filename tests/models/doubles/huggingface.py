@@ -9,17 +9,17 @@ from aiohttp import web
 
 from sourcebook.errors import ContextTooLong, InvalidRequest, ModelError, NotAuthorised, RateLimited, Unavailable
 from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen, sse
+from tests.models.doubles.checking import mend
 
 SCHEMAS = Path(__file__).parent / "huggingface_tasks"
+TOO_LONG = (
+    "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4100 `inputs` tokens and 64 "
+    "`max_new_tokens`"
+)
 ERRORS: dict[type[ModelError], tuple[int, str, str]] = {
     InvalidRequest: (422, "validation", "Input validation error: `temperature` must be strictly positive"),
     NotAuthorised: (401, "", "Invalid credentials: {key}"),
-    ContextTooLong: (
-        422,
-        "validation",
-        "Input validation error: `inputs` tokens + `max_new_tokens` must be <= 4096. Given: 4100 `inputs` tokens and "
-        "64 `max_new_tokens`",
-    ),
+    ContextTooLong: (422, "validation", TOO_LONG),
     RateLimited: (429, "overloaded", "Model is overloaded"),
     Unavailable: (424, "generation", "Request failed during generation: Server error: CUDA out of memory"),
 }
@@ -112,20 +112,8 @@ def schema_finds(name: str, value: object) -> str:
     from jsonschema import Draft6Validator
 
     schema = json.loads((SCHEMAS / f"{name}.json").read_text(encoding="utf-8"))
-    errors = [error.message for error in Draft6Validator(_mended(schema)).iter_errors(value)]
+    errors = [error.message for error in Draft6Validator(mend(schema)).iter_errors(value)]
     if name == "input" and isinstance(value, dict):
         known = schema["$defs"]["TextGenerationInputGenerateParameters"]["properties"]
         errors += [f"unknown: {one}" for one in value.get("parameters") or {} if one not in known]
     return "; ".join(errors)
-
-
-def _mended(schema: Any) -> Any:
-    """`nullable` is OpenAPI's, not JSON Schema's: None passes where it is set, and "exclusive" of nothing is dropped."""
-    if isinstance(schema, list):
-        return [_mended(one) for one in schema]
-    if not isinstance(schema, dict):
-        return schema
-    kept = {name: _mended(value) for name, value in schema.items() if name != "nullable"}
-    if schema.get("nullable") is True:
-        return {"anyOf": [kept, {"type": "null"}]}
-    return kept

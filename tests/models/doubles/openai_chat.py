@@ -49,12 +49,13 @@ class OpenAIChatDouble(Double):
 
     path = "/v1/chat/completions"
     thinking = "reasoning_content"
+    unknown: Sequence[str] = ()  # fields that a server of this format takes besides the vendor's
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [web.post(self.path, self.respond)]
 
     def check(self, seen: Seen) -> str:
-        return sdk_finds(seen.body)
+        return sdk_finds({name: value for name, value in seen.body.items() if name not in self.unknown})
 
     def refusal(self, fault: Fault, seen: Seen) -> tuple[int, Mapping[str, str], bytes]:
         status, kind, code, message = ERRORS[fault.error]
@@ -151,3 +152,58 @@ def sdk_finds(body: Mapping[str, Any]) -> str:
 
     streaming, plain = params.CompletionCreateParamsStreaming, params.CompletionCreateParamsNonStreaming
     return finds(streaming if body.get("stream") else plain, body) or ("" if body.get("messages") else "no messages")
+
+
+class AzureDouble(OpenAIChatDouble):
+    """Azure's: the undated v1 path and the dated one, the key in a header of its own."""
+
+    def routes(self) -> Sequence[web.RouteDef]:
+        paths = ("/openai/v1/chat/completions", "/openai/deployments/{deployment}/chat/completions")
+        return [web.post(path, self.respond) for path in paths]
+
+    def authorised(self, seen: Seen) -> bool:
+        return seen.headers.get("api-key") == self.key and "authorization" not in seen.headers
+
+    def check(self, seen: Seen) -> str:
+        dated = "/deployments/" in seen.path
+        if dated != ("api-version" in seen.query):
+            return "a dated path needs api-version, the undated one has none"
+        return super().check(seen)
+
+
+class MistralDouble(OpenAIChatDouble):
+    """Mistral's: thoughts are parts of the content, the seed and a reply that was begun have fields of their own."""
+
+    def check(self, seen: Seen) -> str:
+        rest = {name: value for name, value in seen.body.items() if name != "random_seed"}
+        if extra := {"seed", "stream_options"} & set(rest):
+            return f"Extra inputs are not permitted: {extra}"
+        messages = [dict(one) for one in rest.get("messages", ())]
+        if messages and (messages[-1]["role"] == "assistant") != (messages[-1].pop("prefix", False) is True):
+            return "Expected last role User or Tool (or Assistant with prefix True)"
+        return sdk_finds({**rest, "messages": messages})
+
+    def whole(self, reply: Reply, seen: Seen) -> bytes:
+        said = json.loads(super().whole(reply, seen))
+        message = said["choices"][0]["message"]
+        if thought := message.pop(self.thinking, None):
+            text = {"type": "text", "text": message["content"] or ""}
+            message["content"] = [{"type": "thinking", "thinking": [{"type": "text", "text": thought}]}, text]
+        return json.dumps(said).encode()
+
+    def streamed(self, reply: Reply, seen: Seen) -> list[bytes]:
+        asked = Seen(**{**_fields(seen), "body": {**seen.body, "stream_options": {"include_usage": True}}})
+        events = []
+        for event in super().streamed(reply, asked):
+            text = event.decode().removeprefix("data: ").strip()
+            said = {} if text == "[DONE]" else json.loads(text)
+            for choice in said.get("choices", ()):
+                if thought := choice["delta"].pop(self.thinking, None):
+                    part = {"type": "thinking", "thinking": [{"type": "text", "text": thought}]}
+                    choice["delta"]["content"] = [part]
+            events.append(sse(said) if said else event)
+        return events
+
+
+def _fields(seen: Seen) -> dict[str, Any]:
+    return {name: getattr(seen, name) for name in ("method", "path", "headers", "query", "body", "raw")}

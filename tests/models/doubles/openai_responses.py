@@ -49,7 +49,8 @@ class OpenAIResponsesDouble(Double):
 
 def _said(reply: Reply, seen: Seen) -> list[dict[str, Any]]:
     """The events, in the order in which the vendor sends them."""
-    begun = {**_response(reply, seen, []), "status": "in_progress", "usage": None, "incomplete_details": None}
+    begun = {**_response(reply, seen, []), "status": "in_progress", "incomplete_details": None}
+    del begun["usage"]
     events: list[dict[str, Any]] = [
         {"type": "response.created", "response": begun},
         {"type": "response.in_progress", "response": begun},

@@ -179,9 +179,7 @@ class ReplicateDouble(Double):
 
 
 class _Prediction:
-    def __init__(
-        self, id: str, seen: Seen, reply: Reply, fault: Fault | None, status: str, looks: int = 0
-    ) -> None:
+    def __init__(self, id: str, seen: Seen, reply: Reply, fault: Fault | None, status: str, looks: int = 0) -> None:
         self.id = id
         self.seen = seen
         self.reply = reply

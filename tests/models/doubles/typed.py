@@ -1,4 +1,4 @@
-"""What a vendor's own typed parameters find wrong with a request: types, missing fields, and fields they do not know."""
+"""What a vendor's own types find wrong with a request: wrong values, missing fields, and fields they do not know."""
 
 from collections.abc import Iterable, Mapping
 from functools import cache
@@ -15,6 +15,12 @@ def types_find(wanted: Any, body: Mapping[str, Any], *, besides: Iterable[str] =
     except ValidationError as error:
         return str(error)
     return _difference(asked, read, "request")
+
+
+def prepare(*wanted: Any) -> None:
+    """Make ready what takes its time, so that no request waits for it."""
+    for one in wanted:
+        _adapter(one)
 
 
 @cache

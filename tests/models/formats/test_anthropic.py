@@ -10,7 +10,16 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from sourcebook.errors import RateLimited, Unavailable
+from sourcebook.errors import (
+    ContextTooLong,
+    InvalidRequest,
+    ModelError,
+    NoSuchModel,
+    NotAuthorised,
+    QuotaExhausted,
+    RateLimited,
+    Unavailable,
+)
 from sourcebook.models.base import Image, Message, ReasoningPart, Thought, Tool, ToolCall, complete
 from sourcebook.models.formats.anthropic import Anthropic
 from sourcebook.models.formats.claude import closed_schema, generation_of
@@ -19,7 +28,7 @@ from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen
 from sourcebook.testing.wire import ASKED, BUILT, WEATHER, WireSuite
 from sourcebook.types import Usage
 from tests.models.doubles.anthropic import SIGNATURE, AnthropicDouble
-from tests.models.doubles.published import published_finds
+from tests.models.doubles.checking import breaks, component, needs_specs, openapi
 
 if TYPE_CHECKING:
     from anthropic import AsyncAnthropic
@@ -86,7 +95,7 @@ class TestWhatAModelAccepts:
         )
 
     def test_options_overrule(self) -> None:
-        found = generation_of("claude-opus-5", {"thinking": "budget", "continues": "yes", "samples": "2"})
+        found = generation_of("claude-opus-5", {"thinking": "budget", "continues": "true", "samples": "2"})
         assert (found.thinking, found.continues, found.samples) == ("budget", True, 2)
 
     @pytest.mark.parametrize(
@@ -95,6 +104,7 @@ class TestWhatAModelAccepts:
             ("claude-sonnet-4-5", "low", {"type": "enabled", "budget_tokens": 1024}, None),
             ("claude-sonnet-4-5", "high", {"type": "enabled", "budget_tokens": 6000}, None),
             ("claude-sonnet-4-5", "none", None, None),
+            ("claude-opus-4-6", "low", {"type": "adaptive"}, {"effort": "low"}),
             ("claude-opus-4-8", "high", {"type": "adaptive", "display": "summarized"}, {"effort": "high"}),
             ("claude-opus-5", "none", {"type": "disabled"}, None),
             ("claude-sonnet-5-5", "none", {"type": "between_tools"}, None),
@@ -107,6 +117,15 @@ class TestWhatAModelAccepts:
         sent = body(model, reasoning=effort, max_output_tokens=8000)
         assert sent.get("thinking") == thinking
         assert sent.get("output_config") == output
+
+    @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-opus-4-8"])
+    async def test_no_thinking_where_a_tool_must_be_called(self, model: str) -> None:
+        suite = TestAnthropic()
+        suite.model = model
+        asked = replace(ASKED, tools=(WEATHER,), tool_choice="required", reasoning="high", max_output_tokens=9000)
+        async with suite.both() as (double, ours):
+            await complete(ours, asked)
+            assert double.seen[-1].body.get("thinking") in (None, {"type": "disabled"})
 
     def test_a_budget_never_exceeds_what_was_reserved(self) -> None:
         assert body("claude-sonnet-4-5", reasoning="high", max_output_tokens=1200).get("thinking") is None
@@ -154,6 +173,7 @@ class TestSchemas:
 class TestConversations:
     def test_results_of_a_turn_are_one_message_and_come_first(self) -> None:
         calls = tuple(ToolCall(id=f"call.{number}", name="weather", arguments="{}") for number in (1, 2))
+        picture = Image(media_type="image/png", data=b"1")
         sent = body(
             "claude-opus-5",
             messages=(
@@ -161,7 +181,7 @@ class TestConversations:
                 Message(role="assistant", tool_calls=calls, text=" "),
                 Message(role="tool", tool_call_id="call.1", text="Rain"),
                 Message(role="user", text="And quickly."),
-                Message(role="tool", tool_call_id="call.2", text="", failed=True, images=(Image(media_type="image/png", data=b"1"),)),
+                Message(role="tool", tool_call_id="call.2", text="", failed=True, images=(picture,)),
             ),
         )  # fmt: skip
         assert [one["role"] for one in sent["messages"]] == ["user", "assistant", "user"]
@@ -207,6 +227,39 @@ class TestConversations:
 
 
 class TestReplies:
+    @pytest.mark.parametrize("streamed", [True, False])
+    async def test_a_blank_stop_sequence_is_kept_to_here(self, streamed: bool) -> None:
+        """The vendor takes none that is blank."""
+        asked = replace(ASKED, stop=("\n\n", "END"), streamed=streamed)
+        async with TestAnthropic().both(
+            Reply(pieces=("One.", "\n", "\nTwo.", "Three.")), Reply(pieces=("One.\n",))
+        ) as (double, model):
+            done = await complete(model, asked)
+            assert double.seen[-1].body["stop_sequences"] == ["END"]
+            assert (await complete(model, asked)).text == "One.\n"  # what was held back comes at the end
+        assert (done.text, done.finish.reason) == ("One.", "stop")
+        assert not done.finish.usage.exact
+
+    @pytest.mark.parametrize(
+        ("kind", "error"),
+        [
+            ("overloaded_error", Unavailable),
+            ("api_error", Unavailable),
+            ("timeout_error", Unavailable),
+            ("rate_limit_error", RateLimited),
+            ("invalid_request_error", InvalidRequest),
+            ("permission_error", NotAuthorised),
+            ("not_found_error", NoSuchModel),
+            ("billing_error", QuotaExhausted),
+            ("request_too_large", ContextTooLong),
+            ("a_new_error", InvalidRequest),
+        ],
+    )
+    def test_errors_within_a_stream(self, kind: str, error: type[ModelError]) -> None:
+        with pytest.raises(error) as caught:
+            self._events({"type": "error", "error": {"type": kind, "message": "Oh"}})
+        assert type(caught.value) is error
+
     def _events(self, *events: dict[str, Any]) -> list[Any]:
         reader = Anthropic(Target(provider="vendor", base="http://x", model="claude-opus-5")).reader(ASKED)
         return [one for event in events for one in reader.feed(Frame(data=json.dumps(event)))]
@@ -219,12 +272,20 @@ class TestReplies:
             {"type": "content_block_delta", "index": 1, "delta": {"type": "signature_delta", "signature": "s"}},
             {"type": "content_block_stop", "index": 1},
         )
-        assert events == [ReasoningPart(text="", signature="claude-redacted:xyz"), ReasoningPart(text="", signature="claude:s")]
+        assert events == [
+            ReasoningPart(text="", signature="claude-redacted:xyz"),
+            ReasoningPart(text="", signature="claude:s"),
+        ]
 
     @pytest.mark.parametrize(
         ("why", "reason"),
-        [("pause_turn", "length"), ("model_context_window_exceeded", "length"), ("stop_sequence", "stop"), ("new", "length")],
-    )  # fmt: skip
+        [
+            ("pause_turn", "length"),
+            ("model_context_window_exceeded", "length"),
+            ("stop_sequence", "stop"),
+            ("new", "length"),
+        ],
+    )
     def test_reasons(self, why: str, reason: str) -> None:
         events = self._events({"type": "message_delta", "delta": {"stop_reason": why}}, {"type": "message_stop"})
         assert events[-1].reason == reason
@@ -241,9 +302,7 @@ class TestReplies:
         assert [one.reason for one in events] == ["length"]
 
     async def test_tokens_are_added_up(self) -> None:
-        usage = Usage(
-            input_tokens=100, output_tokens=9, cached_tokens=60, cache_write_tokens=30, counted_by="vendor"
-        )
+        usage = Usage(input_tokens=100, output_tokens=9, cached_tokens=60, cache_write_tokens=30, counted_by="vendor")
         async with TestAnthropic().both(Reply(usage=usage)) as (_, model):
             assert (await complete(model, ASKED)).finish.usage == usage
 
@@ -266,6 +325,7 @@ def body(model: str, **asked: Any) -> Any:
 SPEC = "anthropic/openapi.yaml"  # of the older version of the API, before output_config and adaptive thinking
 
 
+@needs_specs
 def test_requests_are_as_published() -> None:
     call = ToolCall(id="a", name="weather", arguments='{"city": "Bergen"}')
     turn = Message(role="assistant", tool_calls=(call,), thoughts=(Thought(text="x", signature="claude:s"),))
@@ -278,21 +338,27 @@ def test_requests_are_as_published() -> None:
         {"schema": BUILT, "streamed": False},
         {"reasoning": "low", "max_output_tokens": 4096},
     ):
-        assert not published_finds(SPEC, "CreateMessageParams", body("claude-sonnet-4-0", **asked))
-    assert published_finds(SPEC, "CreateMessageParams", {**body("claude-sonnet-4-0"), "seed": 3})
+        assert not breaks(openapi(SPEC), component("CreateMessageParams"), body("claude-sonnet-4-0", **asked))
+    assert breaks(openapi(SPEC), component("CreateMessageParams"), {**body("claude-sonnet-4-0"), "seed": 3})
 
 
+@needs_specs
 def test_replies_are_as_published() -> None:
     calls = (ToolCall(id="toolu_1", name="weather", arguments="{}"),)
     seen = Seen(method="POST", path="/", headers={}, query={}, body={"stream": True}, raw=b"")
-    for reply in (Reply(), Reply(thoughts=("a",)), Reply(tool_calls=calls, finish="tool_calls"), Reply(finish="filtered")):
-        assert not published_finds(SPEC, "Message", json.loads(AnthropicDouble().whole(reply, seen)))
+    for reply in (
+        Reply(),
+        Reply(thoughts=("a",)),
+        Reply(tool_calls=calls, finish="tool_calls"),
+        Reply(finish="filtered"),
+    ):
+        assert not breaks(openapi(SPEC), component("Message"), json.loads(AnthropicDouble().whole(reply, seen)))
         for event in AnthropicDouble().streamed(reply, seen):
             said = json.loads(event.decode().split("data: ", 1)[1])
             if said["type"] != "ping":
-                assert not published_finds(SPEC, "MessageStreamEvent", said)
+                assert not breaks(openapi(SPEC), component("MessageStreamEvent"), said)
     _, _, refused = AnthropicDouble().refusal(Fault(), seen)
-    assert not published_finds(SPEC, "ErrorResponse", json.loads(refused))
+    assert not breaks(openapi(SPEC), component("ErrorResponse"), json.loads(refused))
 
 
 # --- the vendor's own SDK -----------------------------------------------------------------------------------
@@ -324,7 +390,9 @@ class TestTheSdk:
         assert (done.usage.input_tokens, done.usage.output_tokens) == (11, 7)
 
     async def test_a_stream_with_tools(self) -> None:
-        calls = tuple(ToolCall(id=f"c{city}", name="weather", arguments=json.dumps({"city": city})) for city in ("A", "B"))
+        calls = tuple(
+            ToolCall(id=f"c{city}", name="weather", arguments=json.dumps({"city": city})) for city in ("A", "B")
+        )
         tool: Any = {"name": "weather", "description": "d", "input_schema": WEATHER.parameters}
         async with AnthropicDouble() as double, self.client(double) as client:
             double.say(Reply(thoughts=("Hm",), tool_calls=calls, finish="tool_calls"))
@@ -353,6 +421,7 @@ class TestTheSdk:
 
 def test_the_double_finds_fault() -> None:
     """A double that takes everything would prove nothing."""
+
     def wrong(**changed: Any) -> str:
         sent = {**body("claude-opus-5"), **changed}
         return AnthropicDouble().check(Seen(method="POST", path="/", headers={}, query={}, body=sent, raw=b""))

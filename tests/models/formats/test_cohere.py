@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterable
 from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
@@ -18,13 +19,23 @@ from sourcebook.errors import (
     Refused,
     Unavailable,
 )
-from sourcebook.models.base import Message, Thought, Tool, ToolCall, complete
+from sourcebook.models.base import (
+    Finish,
+    Message,
+    ReasoningPart,
+    TextPart,
+    Thought,
+    Tool,
+    ToolCall,
+    ToolCallPart,
+    complete,
+)
 from sourcebook.models.formats.cohere import Cohere
-from sourcebook.models.wire import Target, WireFormat
-from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen
+from sourcebook.models.wire import Frame, Target, WireFormat
+from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen, sse
 from sourcebook.testing.wire import ASKED, BUILT, WEATHER, WireSuite
+from tests.models.doubles.checking import SPECS, breaks, component, needs_specs, openapi
 from tests.models.doubles.cohere import CohereDouble
-from tests.models.doubles.published import operation, published_finds
 
 if TYPE_CHECKING:
     import cohere
@@ -127,6 +138,12 @@ class TestRequests:
 
 
 class TestReplies:
+    async def test_more_stop_sequences_than_are_taken(self) -> None:
+        async with TestCohere().both(Reply(pieces=("One", "SI", "XTwo"))) as (double, model):
+            done = await complete(model, replace(ASKED, stop=("A1", "B2", "C3", "D4", "E5", "SIX")))
+            assert double.seen[-1].body["stop_sequences"] == ["A1", "B2", "C3", "D4", "E5"]
+        assert (done.text, done.finish.reason) == ("One", "stop")
+
     async def test_a_plan_comes_back_as_one(self) -> None:
         calls = (ToolCall(id="a", name="weather", arguments="{}"),)
         for streamed in (True, False):
@@ -164,11 +181,13 @@ def body(**asked: Any) -> Any:
 # --- the published schema -----------------------------------------------------------------------------------
 
 
+@needs_specs
 def test_requests_are_as_published() -> None:
-    wanted = operation(SPEC, "/v2/chat")
+    operation = openapi(SPEC)["paths"]["/v2/chat"]["post"]
+    wanted = operation["requestBody"]["content"]["application/json"]["schema"]
     for asked in EVERY_REQUEST:
-        assert not published_finds(SPEC, wanted, body(**asked))
-    assert published_finds(SPEC, wanted, {**body(), "max_tokens": "many"})
+        assert not breaks(openapi(SPEC), wanted, body(**asked))
+    assert breaks(openapi(SPEC), wanted, {**body(), "max_tokens": "many"})
 
 
 EVERY_REQUEST: tuple[dict[str, Any], ...] = (
@@ -181,7 +200,9 @@ EVERY_REQUEST: tuple[dict[str, Any], ...] = (
         "messages": (
             Message(role="user", text="x"),
             Message(
-                role="assistant", tool_calls=(ToolCall(id="a", name="w", arguments="{}"),), thoughts=(Thought(text="t"),)
+                role="assistant",
+                tool_calls=(ToolCall(id="a", name="w", arguments="{}"),),
+                thoughts=(Thought(text="t"),),
             ),
             Message(role="tool", tool_call_id="a", text="y"),
         )
@@ -189,16 +210,17 @@ EVERY_REQUEST: tuple[dict[str, Any], ...] = (
 )
 
 
+@needs_specs
 def test_replies_are_as_published() -> None:
     calls = (ToolCall(id="a", name="weather", arguments="{}"),)
     seen = Seen(method="POST", path="/", headers={}, query={}, body={"stream": True}, raw=b"")
     for double in (CohereDouble(), Planning()):
         for reply in (Reply(), Reply(thoughts=("a",)), Reply(tool_calls=calls, finish="tool_calls")):
-            assert not published_finds(SPEC, "ChatResponseV2", json.loads(double.whole(reply, seen)))
+            assert not breaks(openapi(SPEC), component("ChatResponseV2"), json.loads(double.whole(reply, seen)))
             for event in double.streamed(reply, seen):
                 said = json.loads(event.decode().split("data: ", 1)[1])
                 kind = EVENTS[said["type"]]
-                assert not published_finds(SPEC, kind, said)
+                assert not breaks(openapi(SPEC), component(kind), said)
 
 
 EVENTS = {
@@ -212,6 +234,68 @@ EVENTS = {
     "tool-call-end": "ChatToolCallEndEvent",
     "message-end": "ChatMessageEndEvent",
 }
+
+
+EXAMPLES = SPECS / "cohere" / "examples" / "responses" / "chat-v2-post"
+
+
+def example(name: str) -> Any:
+    import yaml
+
+    return yaml.safe_load((EXAMPLES / name).read_text())
+
+
+def read(pieces: Iterable[bytes]) -> list[Any]:
+    reader = wire().reader(ASKED)
+    framing = reader.framing("text/event-stream")
+    events = [event for piece in pieces for frame in framing.feed(piece) for event in reader.feed(frame)]
+    return [*events, *reader.end()]
+
+
+@needs_specs
+@pytest.mark.parametrize(
+    ("name", "tokens"),
+    [
+        ("stream.yaml", (5, 26)),
+        ("stream-tools.yaml", (126, 84)),
+        ("stream-documents.yaml", None),
+        ("stream-image.yaml", None),
+    ],
+)
+def test_the_vendors_own_streams(name: str, tokens: tuple[int, int] | None) -> None:
+    """Published recordings, read whole and cut short."""
+    said = example(name)["stream"]
+    recorded = b"".join(sse(one["data"], one["event"]) for one in said)
+    events = read([recorded])
+    end = events[-1]
+    assert isinstance(end, Finish)
+    assert end.request_id == said[0]["data"]["id"]
+    if tokens:
+        assert (end.usage.input_tokens, end.usage.output_tokens) == tokens
+    if "tools" in name:
+        calls = [one.call for one in events if isinstance(one, ToolCallPart)]
+        assert [one.name for one in calls] == ["query_daily_sales_report", "query_product_catalog"]
+        assert json.loads(calls[1].arguments) == {"category": "Electronics"}
+        assert end.reason == "tool_calls"
+        assert "".join(one.text for one in events if isinstance(one, ReasoningPart)).startswith("I will use the query")
+    else:
+        assert "".join(one.text for one in events if isinstance(one, TextPart))
+    for cut in range(1, len(recorded), max(1, len(recorded) // 40)):
+        some = read([recorded[:cut]])
+        assert some == events or (some == events[: len(some)] and not any(isinstance(one, Finish) for one in some))
+
+
+@needs_specs
+@pytest.mark.parametrize("name", ["default.yaml", "tools.yaml", "documents.yaml", "image.yaml"])
+def test_the_vendors_own_replies(name: str) -> None:
+    said = example(name)["body"]
+    events = list(wire().reader(ASKED).feed(Frame(event="reply", data=json.dumps(said))))
+    assert isinstance(events[-1], Finish)
+    assert events[-1].usage.output_tokens == said["usage"]["billed_units"]["output_tokens"]
+    texts = [one["text"] for one in said["message"].get("content") or () if one["type"] == "text"]
+    assert "".join(one.text for one in events if isinstance(one, TextPart)) == "".join(texts)
+    if name == "tools.yaml":
+        assert len([one for one in events if isinstance(one, ToolCallPart)]) == 2
 
 
 def test_the_double_finds_fault() -> None:
@@ -240,7 +324,7 @@ class TestTheSdk:
     async def test_a_reply(self) -> None:
         async with CohereDouble() as double, self.client(double) as client:
             double.say(Reply(thoughts=("So",), logprobs=(-0.1, -0.2, -0.3)))
-            done = await client.chat(model="m", messages=[{"role": "user", "content": "x"}])  # type: ignore[list-item]
+            done = await client.chat(model="m", messages=[{"role": "user", "content": "x"}])
         assert done.finish_reason == "COMPLETE"
         assert done.message.content is not None
         assert [one.type for one in done.message.content] == ["thinking", "text"]
@@ -253,7 +337,7 @@ class TestTheSdk:
         async with CohereDouble() as double, self.client(double) as client:
             double.say(Reply(thoughts=("So",), tool_calls=calls, finish="tool_calls"))
             text, arguments, kinds = "", "", []
-            async for event in client.chat_stream(model="m", messages=[{"role": "user", "content": "x"}]):  # type: ignore[list-item]
+            async for event in client.chat_stream(model="m", messages=[{"role": "user", "content": "x"}]):
                 said: Any = event
                 kinds.append(said.type)
                 if said.type == "content-delta":
@@ -282,7 +366,7 @@ class TestTheSdk:
             with pytest.raises(getattr(cohere, theirs)) as caught:
                 await client.chat(
                     model="m",
-                    messages=[{"role": "user", "content": "x"}],  # type: ignore[list-item]
+                    messages=[{"role": "user", "content": "x"}],
                     request_options={"max_retries": 0},
                 )
         headers: Any = caught.value

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import json
 import warnings
-from collections.abc import Iterator
+from collections.abc import AsyncIterator, Iterator
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from typing import Any
 
@@ -31,6 +32,9 @@ from sourcebook.testing.wire import ASKED, BUILT, WEATHER, WireSuite
 from tests.models.doubles.gemini import RPC, SIGNATURE, GeminiDouble
 
 pytest.importorskip("google.genai")
+
+
+WAIT = {"@type": f"{RPC}RetryInfo", "retryDelay": "34.5s"}
 
 
 class TestGemini(WireSuite):
@@ -73,7 +77,7 @@ class TestVertex(TestGemini):
 
 class TestAModelThatContinues(TestGemini):
     def target(self, url: str, key: str) -> Target:
-        return replace(super().target(url, key), options={"continues": "yes"})
+        return replace(super().target(url, key), options={"continues": "true"})
 
 
 class TestRequests:
@@ -82,6 +86,10 @@ class TestRequests:
             return Gemini(Target(provider="v", base=base, model=model)).call(replace(ASKED, streamed=streamed)).url
 
         assert url("http://x", "gemini-3-pro") == "http://x/v1beta/models/gemini-3-pro:streamGenerateContent?alt=sse"
+        vertex = "aiplatform.googleapis.com/v1/projects/p/locations/{}/publishers/google"
+        for place, host in (("europe-west1", "https://europe-west1-"), ("global", "https://")):
+            there = vertex.format(place)
+            assert url(f"https://{there}", "g", False) == f"{host}{there}/models/g:generateContent"
         assert url("http://x/v1", "tunedModels/a b", False) == "http://x/v1/tunedModels/a%20b:generateContent"
 
     @pytest.mark.parametrize(
@@ -104,17 +112,18 @@ class TestRequests:
         assert sent["generationConfig"].get("thinkingConfig") == config
 
     def test_options_overrule(self) -> None:
-        found = series_of("gemini-3-flash", {"thinking": "none", "continues": "yes"})
+        found = series_of("gemini-3-flash", {"thinking": "none", "continues": "true"})
         assert (found.thinking, found.continues) == ("none", True)
 
     def test_calls_of_another_model(self) -> None:
         calls = tuple(ToolCall(id=f"x{number}", name="weather", arguments="{}") for number in (1, 2))
+        theirs, picture = Thought(text="t", signature="claude:s"), Image(media_type="image/png", data=b"x")
         asked = (
             *ASKED.messages,
-            Message(role="assistant", text="I look", tool_calls=calls, thoughts=(Thought(text="t", signature="claude:s"),)),
+            Message(role="assistant", text="I look", tool_calls=calls, thoughts=(theirs,)),
             Message(role="tool", tool_call_id="x1", text="Rain"),
-            Message(role="tool", tool_call_id="x2", text="None", failed=True, images=(Image(media_type="image/png", data=b"x"),)),
-        )  # fmt: skip
+            Message(role="tool", tool_call_id="x2", text="None", failed=True, images=(picture,)),
+        )
         sent = body("gemini-3-pro", messages=asked)["contents"]
         assert sent[1] == {
             "role": "model",
@@ -127,7 +136,7 @@ class TestRequests:
                 {"functionCall": {"id": "x2", "name": "weather", "args": {}}},
             ],
         }
-        assert [list(one)[0] for one in sent[2]["parts"]] == ["functionResponse", "functionResponse", "inlineData"]
+        assert [next(iter(one)) for one in sent[2]["parts"]] == ["functionResponse", "functionResponse", "inlineData"]
         assert sent[2]["parts"][1]["functionResponse"]["response"] == {"error": "None"}
         assert "thoughtSignature" not in json.dumps(body("gemini-2.5-pro", messages=asked))
 
@@ -218,7 +227,7 @@ class TestReplies:
         [
             ({"code": 429, "message": "Resource has been exhausted (e.g. check quota)."}, RateLimited, None),
             ({"code": 429, "message": "quota exceeded, limit: 0, model: x"}, QuotaExhausted, None),
-            ({"code": 429, "message": "x", "details": [{"@type": f"{RPC}RetryInfo", "retryDelay": "34.5s"}]}, RateLimited, 34.5),
+            ({"code": 429, "message": "x", "details": [WAIT]}, RateLimited, 34.5),
             ({"code": 403, "message": "denied", "status": "PERMISSION_DENIED"}, NotAuthorised, None),
             ({"code": 401, "message": "x", "status": "UNAUTHENTICATED"}, NotAuthorised, None),
             ({"code": 504, "message": "x", "status": "DEADLINE_EXCEEDED"}, Unavailable, None),
@@ -258,7 +267,9 @@ def test_the_double_finds_fault() -> None:
     assert wrong(contents=[{"role": "model", "parts": parts}])
     assert wrong(contents=[{"role": "user", "parts": parts}] * 2)
     assert wrong(contents=[{"role": "user", "parts": [{"inlineData": {"mimeType": "image/png", "data": "%"}}]}])
-    assert wrong(contents=[{"role": "user", "parts": parts}, {"role": "model", "parts": [{"functionCall": {"name": "x"}}]}])
+    assert wrong(
+        contents=[{"role": "user", "parts": parts}, {"role": "model", "parts": [{"functionCall": {"name": "x"}}]}]
+    )
 
 
 # --- Google's own SDK ---------------------------------------------------------------------------------------
@@ -273,20 +284,22 @@ def quiet() -> Iterator[None]:
 
 @pytest.mark.usefixtures("quiet")
 class TestTheSdk:
-    def client(self, double: Double) -> Any:
+    @asynccontextmanager
+    async def client(self, double: Double) -> AsyncIterator[Any]:
         from google import genai
         from google.genai import types
 
-        return genai.Client(
-            api_key=double.key, vertexai=False, http_options=types.HttpOptions(base_url=double.url, api_version="v1beta")
-        )
+        options = types.HttpOptions(base_url=double.url, api_version="v1beta")
+        with genai.Client(api_key=double.key, vertexai=False, http_options=options) as client:
+            try:
+                yield client.aio.models
+            finally:
+                await client.aio.aclose()
 
     async def test_a_reply(self) -> None:
-        async with GeminiDouble() as double:
+        async with GeminiDouble() as double, self.client(double) as client:
             double.say(Reply(thoughts=("So",), logprobs=(-0.1, -0.2, -0.3)))
-            client = self.client(double)
-            done = await client.aio.models.generate_content(model="gemini-3-pro", contents="x")
-            await client.aio.aclose()
+            done = await client.generate_content(model="gemini-3-pro", contents="x")
         assert done.text == Reply().text
         assert done.candidates[0].content.parts[0].thought
         assert done.candidates[0].finish_reason.value == "STOP"
@@ -296,17 +309,15 @@ class TestTheSdk:
 
     async def test_a_stream_with_tools(self) -> None:
         calls = tuple(ToolCall(id=f"c{city}", name="weather", arguments=json.dumps({"city": city})) for city in "AB")
-        async with GeminiDouble() as double:
+        async with GeminiDouble() as double, self.client(double) as client:
             double.say(Reply(tool_calls=calls, finish="tool_calls"))
-            client = self.client(double)
             text, called, signatures = "", [], []
-            async for chunk in await client.aio.models.generate_content_stream(model="gemini-3-pro", contents="x"):
+            async for chunk in await client.generate_content_stream(model="gemini-3-pro", contents="x"):
                 for part in chunk.candidates[0].content.parts or ():
                     text += part.text or ""
                     if part.function_call:
                         called.append(part.function_call.args)
                         signatures.append(part.thought_signature)
-            await client.aio.aclose()
         assert text == Reply().text
         assert called == [{"city": "A"}, {"city": "B"}]
         assert signatures == [b"signature of the double", None]
@@ -314,13 +325,11 @@ class TestTheSdk:
     async def test_errors(self) -> None:
         from google.genai import errors
 
-        async with GeminiDouble() as double:
+        async with GeminiDouble() as double, self.client(double) as client:
             double.say(Fault(error=RateLimited), Fault(error=Unavailable))
-            client = self.client(double)
             with pytest.raises(errors.ClientError) as caught:
-                await client.aio.models.generate_content(model="gemini-3-pro", contents="x")
+                await client.generate_content(model="gemini-3-pro", contents="x")
             assert (caught.value.code, caught.value.status) == (429, "RESOURCE_EXHAUSTED")
             with pytest.raises(errors.ServerError):
-                async for _ in await client.aio.models.generate_content_stream(model="gemini-3-pro", contents="x"):
+                async for _ in await client.generate_content_stream(model="gemini-3-pro", contents="x"):
                     pass
-            await client.aio.aclose()

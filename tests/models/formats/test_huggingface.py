@@ -151,9 +151,10 @@ async def test_the_sdk_understands_the_routers_double() -> None:
     call = ToolCall(id="call_1", name="weather", arguments='{"city": "Bergen"}')
     tool = {"type": "function", "function": {"name": "weather", "parameters": dict(WEATHER.parameters)}}
     asked = [{"role": "user", "content": "Hello"}]
-    async with OpenAIChatDouble() as double, AsyncInferenceClient(
-        base_url=f"{double.url}/v1", api_key=double.key
-    ) as client:
+    async with (
+        OpenAIChatDouble() as double,
+        AsyncInferenceClient(base_url=f"{double.url}/v1", api_key=double.key) as client,
+    ):
         plain = await client.chat_completion(asked, model="m", max_tokens=20)
         assert plain.choices[0].message.content == Reply().text
         double.say(Reply(tool_calls=(call,), finish="tool_calls"))

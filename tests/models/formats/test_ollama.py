@@ -96,8 +96,8 @@ def test_images_are_bytes() -> None:
 def test_older_servers_give_calls_no_id_and_may_leave_out_counts() -> None:
     function = {"function": {"name": "weather", "arguments": {"city": "Bergen"}}}
     line = {"model": "m", "message": {"tool_calls": [function, function]}, "done": True, "eval_count": 3}
-    first, second, finish = Ollama(Target(provider="ollama", base="", model="m")).reader(ASKED).feed(
-        Frame(data=json.dumps(line))
+    first, second, finish = (
+        Ollama(Target(provider="ollama", base="", model="m")).reader(ASKED).feed(Frame(data=json.dumps(line)))
     )
     assert isinstance(first, ToolCallPart)
     assert isinstance(second, ToolCallPart)

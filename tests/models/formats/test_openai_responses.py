@@ -3,6 +3,7 @@
 import json
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Any
 
 import pytest
 
@@ -169,6 +170,7 @@ async def test_the_sdk_understands_the_double() -> None:
     }
     async with OpenAIResponsesDouble() as double:
         base = f"{double.url}/v1"
+        client: Any
         async with openai.AsyncOpenAI(api_key=double.key, base_url=base, max_retries=0) as client:
             plain = await client.responses.create(model="gpt-5", input="Hello", max_output_tokens=64)
             assert plain.output_text == Reply().text
@@ -176,7 +178,10 @@ async def test_the_sdk_understands_the_double() -> None:
             assert plain.usage.output_tokens == 7
             double.say(Reply(thoughts=("So",), tool_calls=(call,), finish="tool_calls"))
             stream = await client.responses.create(
-                model="gpt-5", input="Hello", stream=True, tools=[tool]  # type: ignore[list-item]
+                model="gpt-5",
+                input="Hello",
+                stream=True,
+                tools=[tool],
             )
             events = [one async for one in stream]
             text = "".join(one.delta for one in events if one.type == "response.output_text.delta")

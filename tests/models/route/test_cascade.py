@@ -250,6 +250,14 @@ async def test_the_report_says_how_often_why_and_what_it_saved() -> None:
     assert report.cost == 3 * 30 + (30 + 300)
     assert report.strong_cost == 4 * 300
     assert report.saving == 1200 - 420
+    assert report.priced
+
+
+@virtually
+async def test_a_report_without_prices_says_so() -> None:
+    cascade = Cascade(Scripted("cheap", CHEAP), Scripted("strong", STRONG), price=lambda name, usage: None)
+    await collect(cascade, ASKED)
+    assert not cascade.report().priced
 
 
 @virtually

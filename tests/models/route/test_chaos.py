@@ -73,8 +73,10 @@ def erratic(name: str, rng: Random, *, trouble: float, capabilities: Capabilitie
             if message.role == "assistant":
                 assert text.startswith(message.text)
                 start = len(message.text)
-        if start and not capabilities.continues and rng.random() < 0.7:
-            start = rng.choice([0, text.rfind("<<<", 0, 0) + 1, max(text.rfind(" ", 0, max(start - 30, 0)) + 1, 0)])
+        if start and not capabilities.continues:
+            anchor = len(request.messages[-1].text.partition("<<<")[2].partition(">>>")[0])
+            earlier = text.rfind(" ", 0, max(start - 30, 0)) + 1
+            start = rng.choice([start, start - anchor, earlier, 0])
         steps: list[Step] = [rng.expovariate(2.0)]
         if rng.random() < 0.2:
             steps.append(ReasoningPart(text="Let me think."))

@@ -63,6 +63,15 @@ def test_the_cheapest_is_that_of_prompt_and_longest_reply() -> None:
     assert names(chosen, replace(ASKED, max_output_tokens=10))[0] == "reads cheaply"
 
 
+def test_what_has_no_price_is_not_the_cheapest() -> None:
+    chosen = Chosen(
+        [Scripted(name, [DONE]) for name in ("unknown", "dear", "free")],
+        by="price",
+        price=lambda name, _: {"dear": 9, "free": 0}.get(name),
+    )
+    assert names(chosen, ASKED) == ["free", "dear", "unknown"]
+
+
 @virtually
 async def test_the_quickest_lately_is_taken() -> None:
     slow = Observed(Scripted("slow", [2.0, "slow", DONE]), now=now)
@@ -73,8 +82,9 @@ async def test_the_quickest_lately_is_taken() -> None:
 
 @virtually
 async def test_now_and_then_another_is_tried() -> None:
-    scripts: list[Script] = [[5.0, "a", DONE], *[[0.1, "a", DONE]] * 100]
-    was_slow = Scripted("was slow", *scripts)
+    once: Script = [5.0, "a", DONE]
+    then: Script = [0.1, "a", DONE]
+    was_slow = Scripted("was slow", once, then)
     models = [Observed(was_slow, now=now), Observed(Scripted("b", [1.0, "b", DONE]), now=now)]
     chosen = Chosen(models, by="latency", explore=0.2, random=Random(3))
     taken = [(await complete(chosen, ASKED)).text for _ in range(100)]

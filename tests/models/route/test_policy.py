@@ -12,7 +12,7 @@ from sourcebook import config
 from sourcebook.config import Route, load
 from sourcebook.errors import ConfigError, DeadlineExceeded, Interrupted, NotAuthorised, Refused, Unavailable
 from sourcebook.models.base import Message, ModelRequest, Switched, complete
-from sourcebook.models.route import Routed, build
+from sourcebook.models.route import Routed, build, without_overrides
 from sourcebook.types import Usage
 from tests.models.route.scripted import DONE, Script, Scripted
 from tests.models.route.virtual import all_at_once, collect, now, text_of, virtually
@@ -78,9 +78,9 @@ async def test_a_model_that_cannot_do_it_is_passed_over() -> None:
 
 @virtually
 async def test_cheapest_and_fastest_fall_back_too() -> None:
-    route, models = routed(Route(strategy="cheapest"), a=["A", DONE], b=["B", DONE])
+    route, _ = routed(Route(strategy="cheapest"), a=["A", DONE], b=["B", DONE])
     assert (await complete(route, ASKED)).text == "B"
-    route, models = routed(Route(strategy="cheapest", attempts=1), a=["A", DONE], b=[Unavailable("down")])
+    route, _ = routed(Route(strategy="cheapest", attempts=1), a=["A", DONE], b=[Unavailable("down")])
     assert (await complete(route, ASKED)).text == "A"
     route, _ = routed(Route(strategy="fastest"), a=[2.0, "A", DONE], b=[1.0, "B", DONE])
     assert [(await complete(route, ASKED)).text for _ in range(4)].count("B") >= 2
@@ -118,7 +118,8 @@ async def test_cascade_with_a_fallback_for_the_strong_one() -> None:
 
 @virtually
 async def test_hedging_goes_to_the_next_model() -> None:
-    models = {"a": Scripted("a", *[[0.1, "A", DONE]] * 20, [9.0, DONE]), "b": Scripted("b", [0.1, "B", DONE])}
+    quick: Script = [0.1, "A", DONE]
+    models = {"a": Scripted("a", *[quick] * 20, [9.0, DONE]), "b": Scripted("b", [0.1, "B", DONE])}
     settings = Route(models=("a", "b"), hedge_percentile=95.0)
     route = build(settings, models.__getitem__, now=now)
     for _ in range(21):
@@ -142,12 +143,16 @@ async def test_limits_and_their_overrides() -> None:
 
 @virtually
 async def test_an_open_breaker_hands_on_at_once() -> None:
-    settings = Route(models=("a", "b"), attempts=1, breaker_failures=2)
+    settings = Route(models=("a", "b"), attempts=2, breaker_failures=2)
     route, models = routed(settings, a=[Unavailable("down")], b=["B", DONE])
+    assert (await complete(route, ASKED)).text == "B"
+    began = now()
     for _ in range(5):
         assert (await complete(route, ASKED)).text == "B"
+    assert now() == began
     assert (models["a"].calls, route.report().models[0].breaker) == (2, "open")
-    assert route.report().models[0].openings == 1
+    report = route.report().models[0]
+    assert (report.calls, report.failures, report.refused, report.openings) == (6, 1, 5, 1)
 
 
 @virtually
@@ -210,6 +215,7 @@ def test_a_mark_in_a_name_is_no_override() -> None:
 
     build(Route(models=("llama:/models/a#1.gguf", "b#weight=2")), opened)
     assert seen == ["llama:/models/a#1.gguf", "b"]
+    assert [without_overrides(url) for url in ("llama:/a#1.gguf", "b#weight=2", "c")] == ["llama:/a#1.gguf", "b", "c"]
 
 
 # --- the section ----------------------------------------------------------------------------------------------

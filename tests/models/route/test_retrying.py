@@ -111,6 +111,7 @@ async def test_no_wait_begins_that_would_end_at_the_deadline() -> None:
         Refused("no"),
         DeadlineExceeded("over"),
         RateLimited("our own limit", provider=OWN, retry_after=0.1),
+        Unavailable("our own breaker", provider=OWN, retry_after=0.1),
     ],
 )
 def test_what_another_attempt_does_not_cure_is_not_tried_again(error: ModelError) -> None:

@@ -4,10 +4,11 @@ import asyncio
 
 import pytest
 
-from sourcebook.errors import Interrupted, Unavailable
+from sourcebook.errors import Interrupted, ModelError, Unavailable
 from sourcebook.models.base import ModelRequest
 from sourcebook.models.route import Watched
-from tests.models.route.scripted import DONE, Scripted
+from sourcebook.types import Usage
+from tests.models.route.scripted import DONE, Script, Scripted
 from tests.models.route.virtual import collect, finish_of, now, text_of, virtually
 
 
@@ -61,13 +62,36 @@ async def test_a_stream_without_a_finish_is_interrupted() -> None:
 
 @virtually
 async def test_nothing_comes_after_a_finish() -> None:
-    for script in (["Hello", DONE, "more", DONE], ["Hello", DONE, Unavailable("while closing")]):
+    scripts: list[Script] = [["Hello", DONE, "more", DONE], ["Hello", DONE, Unavailable("while closing")]]
+    for script in scripts:
         model = Scripted("m", script)
         events, error = await collect(Watched(model))
         assert error is None
         assert text_of(events) == "Hello"
         assert finish_of(events)
         assert model.running == 0
+
+
+@virtually
+async def test_a_stream_that_does_not_end_after_its_finish_is_ended() -> None:
+    model = Scripted("m", ["Hello", DONE, 100.0])
+    began = now()
+    events, error = await collect(Watched(model))
+    assert error is None
+    assert finish_of(events)
+    assert now() - began == pytest.approx(1.0)
+    assert model.running == 0
+
+
+@virtually
+async def test_what_was_given_up_may_be_charged() -> None:
+    model = Scripted("m", [100.0, DONE])
+    request = ModelRequest(question="one two three")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setattr(ModelError, "usage", None, raising=False)
+        _, error = await collect(Watched(model, price=lambda _, usage: 5 * usage.input_tokens), request)
+    assert error is not None
+    assert error.usage == Usage(input_tokens=3, counted_by="m", exact=False, cost=15)  # type: ignore[attr-defined]
 
 
 @virtually

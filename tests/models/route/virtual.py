@@ -8,7 +8,7 @@ from __future__ import annotations
 import asyncio
 import functools
 import selectors
-from collections.abc import AsyncGenerator, Awaitable, Callable, Coroutine, Iterable
+from collections.abc import Awaitable, Callable, Coroutine, Iterable
 from contextlib import aclosing
 from typing import Any, ParamSpec, TypeVar
 
@@ -96,10 +96,6 @@ def finish_of(events: list[ModelEvent]) -> Finish:
     assert isinstance(events[-1], Finish)
     assert sum(isinstance(event, Finish) for event in events) == 1
     return events[-1]
-
-
-async def first(stream: AsyncGenerator[ModelEvent, None]) -> ModelEvent:
-    return await anext(stream)
 
 
 async def all_at_once(coroutines: Iterable[Awaitable[T]]) -> list[T]:

@@ -1,6 +1,7 @@
 """Several toolboxes as one: names, arguments, limits, results as data."""
 
 import asyncio
+from pathlib import Path
 from typing import Any
 
 import pytest
@@ -121,6 +122,16 @@ async def test_a_schema_that_leads_elsewhere_is_not_followed(schema: JsonSchema)
     box = Box(parameters=schema)
     result = await Toolboxes([box]).call("echo", '{"a": 1}')
     assert result.failed
+    assert not box.called
+
+
+async def test_a_schema_reads_no_file(tmp_path: Path) -> None:
+    (tmp_path / "any.json").write_text("{}")
+    uri = (tmp_path / "any.json").as_uri()
+    box = Box(parameters={"type": "object", "properties": {"a": {"$ref": uri}}})
+    result = await Toolboxes([box]).call("echo", '{"a": 1}')
+    assert result.failed
+    assert "cannot be followed" in result.text
     assert not box.called
 
 

@@ -2,6 +2,8 @@
 
 import asyncio
 import json
+import subprocess
+import sys
 import threading
 from contextvars import ContextVar
 from dataclasses import dataclass, field
@@ -379,6 +381,19 @@ async def test_a_function_that_hangs_is_left_behind() -> None:
     gate.set()
     assert result.failed
     assert "0.02 seconds" in result.text
+
+
+def test_a_function_that_hangs_does_not_hold_up_the_end_of_the_program() -> None:
+    script = """
+import asyncio, time
+from sourcebook.prompt.tools.base import CallLimits, Toolboxes
+from sourcebook.prompt.tools.functions import FunctionTools
+def hang() -> None:
+    time.sleep(60)
+box = Toolboxes([FunctionTools([hang])], limits=CallLimits(seconds=0.01))
+assert asyncio.run(box.call("hang", "")).failed
+"""
+    subprocess.run([sys.executable, "-c", script], check=True, timeout=30)
 
 
 async def test_positional_parameters_methods_and_callables() -> None:

@@ -94,13 +94,15 @@ def _jpeg_size(data: bytes) -> tuple[int, int] | None:
 
 def _webp_size(data: bytes) -> tuple[int, int] | None:
     """From the first chunk (RFC 9649): lossy, lossless or extended."""
-    kind = data[12:16]
+    kind, head = data[12:16], data[20:30]
+    if len(head) < 10:
+        return None
     if kind == b"VP8X":
-        return 1 + int.from_bytes(data[24:27], "little"), 1 + int.from_bytes(data[27:30], "little")
+        return 1 + int.from_bytes(head[4:7], "little"), 1 + int.from_bytes(head[7:10], "little")
     if kind == b"VP8L":
-        bits = int.from_bytes(data[21:25], "little")
+        bits = int.from_bytes(head[1:5], "little")
         return 1 + (bits & 0x3FFF), 1 + (bits >> 14 & 0x3FFF)
     if kind == b"VP8 ":
-        width, height = struct.unpack("<HH", data[26:30])
+        width, height = struct.unpack("<HH", head[6:10])
         return width & 0x3FFF, height & 0x3FFF
     return None

@@ -115,11 +115,14 @@ class Metered:
                     yield event
         except ModelError as error:
             if not call.settled:
+                usage = Usage()
                 if call.charged_for(error):
-                    usage = _reported(error) or self._counted(call)
-                    self._settle(call, "broken", self._priced(usage, call), request_id=error.request_id)
+                    usage = self._priced(_reported(error) or self._counted(call), call)
+                    self._settle(call, "broken", usage, request_id=error.request_id)
                 else:
                     self._release(call)
+                if hasattr(error, "usage"):  # for whoever sums up what all attempts took
+                    error.usage = usage
             raise
         except Exception:
             if not call.settled:

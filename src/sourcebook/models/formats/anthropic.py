@@ -6,8 +6,7 @@ Format: platform.claude.com/docs/en/api/messages. What a model accepts is told b
 
 from __future__ import annotations
 
-import base64
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sourcebook.errors import InvalidRequest, ModelError
@@ -15,35 +14,22 @@ from sourcebook.models.base import (
     Capabilities,
     Finish,
     FinishReason,
-    Image,
-    Message,
     ModelEvent,
     ModelRequest,
     ReasoningPart,
     TextPart,
-    Thought,
     ToolCall,
-    ToolCallPart,
 )
-from sourcebook.models.formats.claude import (
-    REDACTED,
-    SIGNED,
-    Generation,
-    closed_schema,
-    effort_of,
-    generation_of,
-    samples_of,
-    signed,
-    thinking_of,
-)
-from sourcebook.models.formats.replies import ReplyTool, finished_calls
-from sourcebook.models.formats.turns import Continuation, Turn, arguments_of, begun, marked, plain_id, turns
+from sourcebook.models.formats.anthropic_request import messages_body, reply_tool_of
+from sourcebook.models.formats.claude import REDACTED, SIGNED, Generation, generation_of
+from sourcebook.models.formats.replies import ReplyTool, finished_calls, shared_stops, stopped
+from sourcebook.models.formats.stopping import StopSequences
+from sourcebook.models.formats.turns import Continuation, begun
 from sourcebook.models.framing import ServerSentEvents, Whole
 from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
 from sourcebook.types import Usage
 
 _VERSION = "2023-06-01"
-_MOST_MARKERS = 4
 
 
 class Anthropic:
@@ -74,57 +60,25 @@ class Anthropic:
 
     def call(self, request: ModelRequest) -> HttpCall:
         """POST {base}/v1/messages."""
-        return HttpCall(url=self._url, headers=self._headers, body=to_json(self._body(request)))
-
-    def _body(self, request: ModelRequest) -> dict[str, object]:
-        generation = self._generation
-        beginning = begun(request.messages)
-        if beginning is not None and not generation.continues:
+        if begun(request.messages) is not None and not self._generation.continues:
             raise InvalidRequest(
                 f"{self._target.model} of {self._target.provider} cannot continue a reply that was begun",
                 remedy="Ask it in a message of the user to go on",
                 provider=self._target.provider,
             )
-        reply_tool = self._reply_tool(request)
-        forced = reply_tool is not None or request.tool_choice not in ("auto", "none")
-        messages = marked(request.messages, _MOST_MARKERS)
-        thinking = thinking_of(generation, request, forced=forced)
-        body: dict[str, object] = {
-            "model": self._target.model,
-            "max_tokens": request.max_output_tokens,
-        }
-        if system := [_text(one) for one in messages if one.role == "system" and one.text.strip()]:
-            body["system"] = system
-        body["messages"] = _messages(turns(messages), begins=beginning is not None)
-        if tools := _tools(request, reply_tool):
-            body["tools"] = tools
-            body["tool_choice"] = _tool_choice(request, reply_tool)
-        body |= samples_of(generation, request, thinks=thinking is not None and thinking["type"] != "disabled")
-        if stops := [one for one in request.stop if one.strip()]:  # the vendor takes none that is blank
-            body["stop_sequences"] = stops
-        if thinking is not None:
-            body["thinking"] = thinking
-        output: dict[str, object] = {}
-        if (effort := effort_of(generation, request)) is not None:
-            output["effort"] = effort
-        if request.schema is not None and generation.schema:
-            output["format"] = {"type": "json_schema", "schema": closed_schema(request.schema)}
-        if output:
-            body["output_config"] = output
-        if request.streamed:
-            body["stream"] = True
-        return body
-
-    def _reply_tool(self, request: ModelRequest) -> ReplyTool | None:
-        """What stands in for a schema where the model is not held to one."""
-        return ReplyTool.of(request.schema) if request.schema is not None and not self._generation.schema else None
+        return HttpCall(
+            url=self._url,
+            headers=self._headers,
+            body=to_json(messages_body(request, self._generation, self._target.model)),
+        )
 
     def reader(self, request: ModelRequest) -> AnthropicReader:
         """For the reply, streamed or not."""
         return AnthropicReader(
             self._target.provider,
-            reply_tool=self._reply_tool(request),
+            reply_tool=reply_tool_of(request, self._generation),
             continuation=Continuation(begun(request.messages)),
+            stops=shared_stops(request.stop)[1],
         )
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
@@ -140,15 +94,22 @@ class AnthropicReader:
     """One reply: events from message_start to message_stop, or one message."""
 
     def __init__(
-        self, provider: str, *, reply_tool: ReplyTool | None = None, continuation: Continuation | None = None
+        self,
+        provider: str,
+        *,
+        reply_tool: ReplyTool | None,
+        continuation: Continuation,
+        stops: Sequence[str],
     ) -> None:
         self._provider = provider
         self._reply_tool = reply_tool
-        self._continuation = continuation or Continuation(None)
+        self._continuation = continuation
+        self._stops = StopSequences(stops)
         self._block: dict[str, Any] = {}
         self._pieces: list[str] = []
         self._calls: list[ToolCall] = []
-        self._usage: dict[str, Any] = {}
+        self._counts: dict[str, Any] = {}
+        self._usage = Usage()
         self._model = ""
         self._reason: FinishReason | None = None
 
@@ -161,7 +122,8 @@ class AnthropicReader:
         said = from_json(frame.data, self._provider)
         if said.get("type") == "error" or said.get("error"):
             raise _error(self._provider, 0, {}, said)
-        return self._whole(said) if frame.event == "reply" else self._event(said)
+        events = self._whole(said) if frame.event == "reply" else self._event(said)
+        return stopped(events, self._stops)
 
     def _whole(self, message: dict[str, Any]) -> Iterator[ModelEvent]:
         self._started(message)
@@ -192,7 +154,8 @@ class AnthropicReader:
         self._count(message.get("usage") or {})
 
     def _count(self, usage: dict[str, Any]) -> None:
-        self._usage |= {name: value for name, value in usage.items() if value is not None}
+        self._counts |= {name: value for name, value in usage.items() if value is not None}
+        self._usage = _usage(self._counts)
 
     def _block_start(self, block: dict[str, Any]) -> Iterator[ModelEvent]:
         self._block, self._pieces = dict(block), []
@@ -258,7 +221,8 @@ class AnthropicReader:
     def end(self) -> Iterable[ModelEvent]:
         """Finish, if the vendor had said why it stopped."""
         if self._reason is not None:
-            yield Finish(reason=self._reason, usage=_usage(self._usage), model=self._model)
+            yield from self._stops.rest()
+            yield Finish(reason=self._reason, usage=self._usage, model=self._model)
 
     def next_call(self) -> HttpCall | None:
         """None: one call is the whole."""
@@ -280,12 +244,26 @@ _REASONS: Mapping[str, FinishReason] = {
 }
 
 
+_STATUSES = {  # that go with the types of errors, for those that come within a stream
+    "invalid_request_error": 400,
+    "authentication_error": 401,
+    "billing_error": 402,
+    "permission_error": 403,
+    "not_found_error": 404,
+    "request_too_large": 413,
+    "rate_limit_error": 429,
+    "api_error": 500,
+    "timeout_error": 504,
+    "overloaded_error": 529,
+}
+
+
 def _error(provider: str, status: int, headers: Mapping[str, str], said: dict[str, Any]) -> ModelError:
     error = said.get("error") or said.get("message") or ""
     told = error if isinstance(error, dict) else {"message": error}
     return failure(
         provider,
-        status,
+        status or _STATUSES.get(str(told.get("type")), 0),
         headers,
         message=str(told.get("message") or ""),
         code=str(told.get("type") or ""),
@@ -310,91 +288,11 @@ def _usage(usage: dict[str, Any]) -> Usage:
     )
 
 
-# --- the request --------------------------------------------------------------------------------------------
-
-
-def _messages(some: list[Turn], *, begins: bool) -> list[dict[str, object]]:
-    written: list[dict[str, object]] = []
-    for place, turn in enumerate(some):
-        last = begins and place == len(some) - 1
-        content = [block for one in turn.messages for block in _blocks(one, begins=last)]
-        if content:
-            written.append({"role": turn.role, "content": content})
-    return written
-
-
-def _blocks(message: Message, *, begins: bool) -> list[dict[str, object]]:
-    if message.role == "tool":
-        blocks = [_tool_result(message)]
-    else:
-        text = message.text.rstrip() if begins else message.text  # what is to be continued may not end in blanks
-        blocks = [
-            *(_thinking(one) for one in message.thoughts if signed(one) and message.role == "assistant"),
-            *(_image(one) for one in message.images),
-            *([{"type": "text", "text": text}] if text.strip() else []),
-            *(
-                {"type": "tool_use", "id": plain_id(one.id), "name": one.name, "input": arguments_of(one)}
-                for one in message.tool_calls
-            ),
-        ]
-    if message.keep and blocks and blocks[-1]["type"] not in ("thinking", "redacted_thinking"):
-        blocks[-1]["cache_control"] = {"type": "ephemeral"}
-    return blocks
-
-
-def _text(message: Message) -> dict[str, object]:
-    block: dict[str, object] = {"type": "text", "text": message.text}
-    if message.keep:
-        block["cache_control"] = {"type": "ephemeral"}
-    return block
-
-
-def _thinking(thought: Thought) -> dict[str, object]:
-    if thought.signature.startswith(REDACTED):
-        return {"type": "redacted_thinking", "data": thought.signature.removeprefix(REDACTED)}
-    return {"type": "thinking", "thinking": thought.text, "signature": thought.signature.removeprefix(SIGNED)}
-
-
-def _image(image: Image) -> dict[str, object]:
-    if image.url is not None:
-        return {"type": "image", "source": {"type": "url", "url": image.url}}
-    data = base64.b64encode(image.data or b"").decode()
-    return {"type": "image", "source": {"type": "base64", "media_type": image.media_type, "data": data}}
-
-
-def _tool_result(message: Message) -> dict[str, object]:
-    content: list[dict[str, object]] = [{"type": "text", "text": message.text}] if message.text.strip() else []
-    block: dict[str, object] = {"type": "tool_result", "tool_use_id": plain_id(message.tool_call_id or "")}
-    if content or message.images:
-        block["content"] = content + [_image(one) for one in message.images]
-    if message.failed:
-        block["is_error"] = True
-    return block
-
-
-def _tools(request: ModelRequest, reply_tool: ReplyTool | None) -> list[dict[str, object]]:
-    tools: list[dict[str, object]] = [
-        {"name": one.name, "description": one.description, "input_schema": one.parameters} for one in request.tools
-    ]
-    if reply_tool is not None:
-        tools.append(
-            {"name": reply_tool.name, "description": reply_tool.description, "input_schema": reply_tool.schema}
-        )
-    return tools
-
-
-def _tool_choice(request: ModelRequest, reply_tool: ReplyTool | None) -> dict[str, object]:
-    if reply_tool is not None and (not request.tools or request.tool_choice == "none"):
-        return {"type": "tool", "name": reply_tool.name}
-    if reply_tool is not None and request.tool_choice == "auto":
-        return {"type": "any"}
-    named = {"auto": "auto", "none": "none", "required": "any"}.get(request.tool_choice)
-    return {"type": named} if named else {"type": "tool", "name": request.tool_choice}
-
-
 def _key_header(target: Target) -> dict[str, str]:
     if not target.key:
         return {}
-    return {"Authorization": f"Bearer {target.key}"} if target.options.get("auth") == "bearer" else {
-        "x-api-key": target.key
-    }
+    return (
+        {"Authorization": f"Bearer {target.key}"}
+        if target.options.get("auth") == "bearer"
+        else {"x-api-key": target.key}
+    )

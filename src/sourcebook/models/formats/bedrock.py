@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
 from datetime import UTC, datetime
 from typing import Any
@@ -26,19 +26,23 @@ from sourcebook.models.base import (
 )
 from sourcebook.models.formats.bedrock_request import Family, converse_body, family_of, reply_tool_of
 from sourcebook.models.formats.claude import REDACTED, SIGNED
-from sourcebook.models.formats.replies import ReplyTool, finished_calls
+from sourcebook.models.formats.replies import ReplyTool, finished_calls, shared_stops, stopped
 from sourcebook.models.formats.signing import Credentials, Profile, sign
+from sourcebook.models.formats.stopping import StopSequences
 from sourcebook.models.formats.turns import Continuation, begun
 from sourcebook.models.framing import EventStream, Whole
 from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
 from sourcebook.types import Usage
+
+_ANYWHERE = "https://bedrock-runtime.amazonaws.com"  # a base to which the region is still to be added
 
 
 class Bedrock:
     """The wire format, for one target.
 
     The target's key: a Bedrock API key, which is sent as a bearer token, or "ACCESS:SECRET[:SESSION]", which signs;
-    without one, the profile of AWS's shared files signs. Its options: "region", "profile", and those of `family_of`.
+    without one, or where a profile is named, a profile of AWS's shared files signs.
+    Options: "region", "profile", and those of `family_of`.
     clock: the time that signatures carry.
     """
 
@@ -52,15 +56,17 @@ class Bedrock:
         self._target = target
         self._family = family or family_of(target.model, target.options)
         self._clock = clock
-        self._credentials = Credentials.of(target.key)
-        self._profile = Profile(target.options.get("profile", ""))
+        profile = target.options.get("profile", "")
+        self._key = "" if profile else target.key
+        self._credentials = Credentials.of(self._key)
+        self._profile = Profile(profile)
         self.capabilities = Capabilities(
             tools=True,
             images=True,
             schema=True,
             reasoning=self._family.reasoning != "none",
             continues=self._family.continues,
-            caches=self._family.caches,
+            caches=self._family.keeps,
         )
 
     def call(self, request: ModelRequest) -> HttpCall:
@@ -78,13 +84,16 @@ class Bedrock:
         return self._authorised(HttpCall(url=self._base() + path, headers=headers, body=body))
 
     def _authorised(self, call: HttpCall) -> HttpCall:
-        if self._target.key and self._credentials is None:
-            return replace(call, headers={**call.headers, "Authorization": f"Bearer {self._target.key}"})
+        if self._key and self._credentials is None:
+            return replace(call, headers={**call.headers, "Authorization": f"Bearer {self._key}"})
         credentials = self._credentials or self._profile.credentials()
         return sign(call, credentials, region=self._region(), service="bedrock", now=self._clock())
 
     def _base(self) -> str:
-        return self._target.base or f"https://bedrock-runtime.{self._region()}.amazonaws.com"
+        if self._target.base != _ANYWHERE:
+            return self._target.base
+        region = self._region()
+        return f"https://bedrock-runtime.{region}.amazonaws.com{'.cn' if region.startswith('cn-') else ''}"
 
     def _region(self) -> str:
         """As told, as in the URL, as in the model's ARN, or as in the profile."""
@@ -102,6 +111,7 @@ class Bedrock:
             self._target.provider,
             reply_tool=reply_tool_of(request, self._family),
             continuation=Continuation(begun(request.messages)),
+            stops=shared_stops(request.stop)[1],
         )
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
@@ -119,16 +129,23 @@ class BedrockReader:
     """One reply: events from messageStart to metadata, or one response."""
 
     def __init__(
-        self, provider: str, *, reply_tool: ReplyTool | None = None, continuation: Continuation | None = None
+        self,
+        provider: str,
+        *,
+        reply_tool: ReplyTool | None,
+        continuation: Continuation,
+        stops: Sequence[str],
     ) -> None:
         self._provider = provider
         self._reply_tool = reply_tool
-        self._continuation = continuation or Continuation(None)
+        self._continuation = continuation
+        self._stops = StopSequences(stops)
         self._tools: dict[int, dict[str, str]] = {}
         self._signatures: dict[int, str] = {}
         self._redacted: dict[int, bytes] = {}
         self._calls: list[ToolCall] = []
         self._usage = Usage()
+        self._model = ""
         self._reason: FinishReason | None = None
 
     def framing(self, content_type: str) -> Framing:
@@ -143,10 +160,11 @@ class BedrockReader:
         origin, _, kind = frame.event.partition("/")
         if origin in ("exception", "error"):
             raise _error(self._provider, _STATUSES.get(kind.lower(), 500), {}, kind, said)
-        return self._whole(said) if frame.event == "reply" else self._event(frame.event, said)
+        events = self._whole(said) if frame.event == "reply" else self._event(frame.event, said)
+        return stopped(events, self._stops)
 
     def _whole(self, said: dict[str, Any]) -> Iterator[ModelEvent]:
-        self._usage = _usage(said.get("usage") or {})
+        self._described(said)
         content = ((said.get("output") or {}).get("message") or {}).get("content") or ()
         for index, block in enumerate(content):
             yield from self._block(index, block)
@@ -181,8 +199,14 @@ class BedrockReader:
             case "messageStop":
                 yield from self._ended(event.get("stopReason"))
             case "metadata":
-                self._usage = _usage(event.get("usage") or {})
+                self._described(event)
                 yield from self.end()
+
+    def _described(self, said: dict[str, Any]) -> None:
+        """What is told of the call: its tokens, and the model that a router chose."""
+        self._usage = _usage(said.get("usage") or {})
+        routed = (said.get("trace") or {}).get("promptRouter") or {}
+        self._model = str(routed.get("invokedModelId") or "").rpartition("/")[2]
 
     def _started(self, index: int, start: dict[str, Any]) -> Iterator[ModelEvent]:
         if tool := start.get("toolUse"):
@@ -245,7 +269,8 @@ class BedrockReader:
     def end(self) -> Iterable[ModelEvent]:
         """Finish, if the vendor had said why it stopped."""
         if self._reason is not None:
-            yield Finish(reason=self._reason, usage=self._usage)
+            yield from self._stops.rest()
+            yield Finish(reason=self._reason, usage=self._usage, model=self._model)
 
     def next_call(self) -> HttpCall | None:
         """None: one call is the whole."""
@@ -278,6 +303,7 @@ _STATUSES = {  # of the exceptions that come within a stream
 
 def _error(provider: str, status: int, headers: Mapping[str, str], kind: str, said: dict[str, Any]) -> ModelError:
     message = str(said.get("message") or said.get("Message") or said.get("originalMessage") or "")
+    message = message.partition("\n\nThe Canonical String")[0]  # it would show the session's token
     lowered = message.lower()
     code = kind
     if status == 429 and "per day" in lowered:

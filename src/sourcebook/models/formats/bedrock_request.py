@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal
 
 from sourcebook.errors import InvalidRequest
@@ -20,8 +20,8 @@ from sourcebook.models.formats.claude import (
     signed,
     thinking_of,
 )
-from sourcebook.models.formats.replies import ReplyTool
-from sourcebook.models.formats.turns import Turn, arguments_of, begun, marked, plain_id, turns
+from sourcebook.models.formats.replies import ReplyTool, shared_stops
+from sourcebook.models.formats.turns import Turn, arguments_of, begun, marked, plain_id, told, turns
 from sourcebook.models.wire import to_json
 
 _MOST_MARKERS = 4
@@ -32,15 +32,16 @@ _WITHOUT_SCHEMA = ("amazon.", "meta.", "ai21.", "cohere.", "writer.", "mistral.m
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Family:
-    """What a model of Bedrock's accepts. schema: whether it is held to a JSON schema as such.
+    """What a model of Bedrock's accepts.
 
+    keeps: whether it takes prompt-caching markers. schema: whether it is held to a JSON schema as such.
     reasoning: how it is asked to think: as Claude, as Nova, as OpenAI's open models, or not at all.
     claude: of Claude, its generation.
     """
 
     reasoning: Literal["claude", "nova", "effort", "none"] = "none"
     continues: bool = False
-    caches: bool = False
+    keeps: bool = False
     schema: bool = True
     claude: Generation = field(default_factory=lambda: Generation(thinking="none", samples=2))
 
@@ -48,28 +49,25 @@ class Family:
 def family_of(model: str, options: Mapping[str, str] | None = None) -> Family:
     """By the model's id, or by the option "like", the id of the model behind an ARN that does not tell it.
 
-    options: "continues", "caches" and "schema" ("yes", "no") overrule, as do those of `claude.generation_of`.
+    options: "continues", "keeps" and "schema" (true, false) overrule, as do those of `claude.generation_of`.
     """
     wanted = options or {}
     name = (wanted.get("like") or model).lower()
     family = Family(schema=not any(one in name for one in _WITHOUT_SCHEMA))
     if "claude" in name:
         claude = generation_of(name, wanted)
-        reasons = "none" if claude.thinking == "none" else "claude"
-        family = Family(
-            reasoning=reasons, continues=claude.continues, caches=True, schema=claude.schema, claude=claude
-        )
+        family = Family(keeps=True, continues=claude.continues, schema=claude.schema, claude=claude)
+        if claude.thinking != "none":
+            family = replace(family, reasoning="claude")
     elif "nova" in name:
-        family = Family(reasoning="nova" if "nova-2" in name else "none", caches=True, schema=False)
+        family = Family(reasoning="nova" if "nova-2" in name else "none", keeps=True, schema=False)
     elif "gpt-oss" in name:
         family = Family(reasoning="effort")
-    told = {one: wanted[one] == "yes" for one in ("continues", "caches", "schema") if wanted.get(one) in ("yes", "no")}
-    return Family(
-        reasoning=family.reasoning,
-        continues=told.get("continues", family.continues),
-        caches=told.get("caches", family.caches),
-        schema=told.get("schema", family.schema),
-        claude=family.claude,
+    return replace(
+        family,
+        continues=told(wanted, "continues", otherwise=family.continues),
+        keeps=told(wanted, "keeps", otherwise=family.keeps),
+        schema=told(wanted, "schema", otherwise=family.schema),
     )
 
 
@@ -82,7 +80,7 @@ def converse_body(request: ModelRequest, family: Family, provider: str) -> dict[
     """The body of Converse and ConverseStream. Errors: InvalidRequest, for a picture that Bedrock does not take."""
     reply_tool = reply_tool_of(request, family)
     forced = reply_tool is not None or request.tool_choice not in ("auto", "none")
-    messages = marked(request.messages, _MOST_MARKERS if family.caches else 0)
+    messages = marked(request.messages, _MOST_MARKERS if family.keeps else 0)
     body: dict[str, object] = {
         "messages": _messages(turns(messages), begins=begun(messages) is not None, provider=provider)
     }
@@ -92,7 +90,7 @@ def converse_body(request: ModelRequest, family: Family, provider: str) -> dict[
     inference: dict[str, object] = {"maxTokens": request.max_output_tokens}
     samples = samples_of(family.claude, request, thinks=thinks)
     inference |= {{"temperature": "temperature", "top_p": "topP"}[name]: value for name, value in samples.items()}
-    if stops := [one for one in request.stop if one.strip()]:
+    if stops := shared_stops(request.stop)[0]:
         inference["stopSequences"] = stops
     body["inferenceConfig"] = inference
     if tools := _tool_config(request, reply_tool):
@@ -139,20 +137,20 @@ def _messages(some: list[Turn], *, begins: bool, provider: str) -> list[dict[str
 
 
 def _blocks(message: Message, *, begins: bool, provider: str) -> list[dict[str, object]]:
-    images = [{"image": _image(one, provider)} for one in message.images]
+    images: list[dict[str, object]] = [{"image": _image(one, provider)} for one in message.images]
+    blocks: list[dict[str, object]] = []
     if message.role == "tool":
-        blocks: list[dict[str, object]] = [{"toolResult": _tool_result(message, images)}]
+        blocks.append({"toolResult": _tool_result(message, images)})
     else:
         text = message.text.rstrip() if begins else message.text  # what is to be continued may not end in blanks
-        blocks = [
-            *(_thought(one) for one in message.thoughts if signed(one) and message.role == "assistant"),
-            *images,
-            *([{"text": text}] if text.strip() else []),
-            *(
-                {"toolUse": {"toolUseId": plain_id(one.id, _IDS), "name": one.name, "input": arguments_of(one)}}
-                for one in message.tool_calls
-            ),
-        ]
+        if message.role == "assistant":
+            blocks += [_thought(one) for one in message.thoughts if signed(one)]
+        blocks += images
+        if text.strip():
+            blocks.append({"text": text})
+        for call in message.tool_calls:
+            used = {"toolUseId": plain_id(call.id, _IDS), "name": call.name, "input": arguments_of(call)}
+            blocks.append({"toolUse": used})
     return blocks + _marker(message) if blocks else []
 
 
@@ -164,9 +162,9 @@ def _marker(message: Message) -> list[dict[str, object]]:
     return [{"cachePoint": {"type": "default"}}] if message.keep else []
 
 
-def _tool_result(message: Message, images: list[dict[str, dict[str, object]]]) -> dict[str, object]:
-    content = [*([{"text": message.text}] if message.text.strip() else []), *images]
-    result: dict[str, object] = {"toolUseId": plain_id(message.tool_call_id or "", _IDS), "content": content}
+def _tool_result(message: Message, images: list[dict[str, object]]) -> dict[str, object]:
+    content: list[dict[str, object]] = [{"text": message.text}] if message.text.strip() else []
+    result: dict[str, object] = {"toolUseId": plain_id(message.tool_call_id or "", _IDS), "content": content + images}
     if message.failed:
         result["status"] = "error"
     return result

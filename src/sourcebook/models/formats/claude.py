@@ -11,7 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sourcebook.models.base import JsonSchema, ModelRequest, Thought
-from sourcebook.models.formats.turns import begun
+from sourcebook.models.formats.turns import begun, told
 
 SIGNED = "claude:"  # begins the signatures of Claude's thoughts; those of other models are not sent to it
 REDACTED = "claude-redacted:"  # before the data of a thought that is not shown, as its signature
@@ -26,12 +26,14 @@ class Generation:
 
     thinking: how it is asked to think: with a budget of tokens, or as it sees fit ("adaptive").
     unthinking: the type of thinking that means none; "" where thinking cannot be switched off.
+    hides: whether it shows its thoughts only when asked to.
     samples: how many of temperature and top_p it takes at once.
     continues: whether it goes on with a reply that was begun. schema: whether it is held to a JSON schema.
     """
 
     thinking: Literal["none", "budget", "adaptive"] = "adaptive"
     unthinking: Literal["disabled", "between_tools", ""] = "disabled"
+    hides: bool = True
     samples: int = 0
     continues: bool = False
     schema: bool = True
@@ -41,7 +43,7 @@ def generation_of(model: str, options: Mapping[str, str] | None = None) -> Gener
     """By the model's name, however it is written; a Claude that is not known counts as new.
 
     Other models that are served in Claude's format get what that format had at first. options: "thinking" (none,
-    budget, adaptive), "continues", "schema" (yes, no) and "samples" (0, 1, 2) overrule.
+    budget, adaptive), "continues", "schema" (true, false) and "samples" (0, 1, 2) overrule.
     """
     found = _by_name(model.lower())
     wanted = options or {}
@@ -49,11 +51,11 @@ def generation_of(model: str, options: Mapping[str, str] | None = None) -> Gener
         found = replace(found, thinking=wanted["thinking"])  # type: ignore[arg-type]
     if wanted.get("samples") in ("0", "1", "2"):
         found = replace(found, samples=int(wanted["samples"]))
-    if wanted.get("continues") in ("yes", "no"):
-        found = replace(found, continues=wanted["continues"] == "yes")
-    if wanted.get("schema") in ("yes", "no"):
-        found = replace(found, schema=wanted["schema"] == "yes")
-    return found
+    return replace(
+        found,
+        continues=told(wanted, "continues", otherwise=found.continues),
+        schema=told(wanted, "schema", otherwise=found.schema),
+    )
 
 
 def _by_name(model: str) -> Generation:
@@ -66,7 +68,7 @@ def _by_name(model: str) -> Generation:
         samples = 2 if version < (4, 1) else 1
         return Generation(thinking="budget", samples=samples, continues=True, schema=version >= (4, 5))
     if version < (4, 7):
-        return Generation(samples=1)
+        return Generation(samples=1, hides=False)
     if family in ("fable", "mythos") or (family == "opus" and version >= (5, 5)):
         return Generation(unthinking="")
     return Generation(unthinking="between_tools" if family == "sonnet" and version >= (5, 5) else "disabled")
@@ -94,8 +96,8 @@ def thinking_of(generation: Generation, request: ModelRequest, *, forced: bool) 
         return None
     wanted = request.reasoning != "none"
     if generation.thinking == "adaptive":
-        if wanted:
-            return {"type": "adaptive", "display": "summarized"}
+        if wanted and not forced:
+            return {"type": "adaptive", "display": "summarized"} if generation.hides else {"type": "adaptive"}
         return {"type": generation.unthinking} if generation.unthinking else None
     budget = min(_BUDGETS.get(request.reasoning, 0), request.max_output_tokens * 3 // 4)
     if not wanted or forced or begun(request.messages) is not None or _mid_way_without_thoughts(request):
@@ -157,6 +159,8 @@ def closed_schema(schema: JsonSchema) -> dict[str, object]:
             closed["allOf" if name == "allOf" else "anyOf"] = [closed_schema(one) for one in value]
         elif name == "items" and isinstance(value, Mapping):
             closed[name] = closed_schema(value)
+        elif name == "additionalProperties" and isinstance(value, Mapping):
+            told["further properties"] = dict(value)
         elif name in _KEPT or (name == "format" and value in _FORMATS) or (name == "minItems" and value in (0, 1)):
             closed[name] = value
         elif name not in ("$schema", "$id", "$comment"):

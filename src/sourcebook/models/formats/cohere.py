@@ -6,7 +6,7 @@ Format: docs.cohere.com/reference/chat and /reference/chat-stream.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from sourcebook.errors import InvalidRequest, ModelError, RateLimited, Refused, Unavailable
@@ -23,12 +23,14 @@ from sourcebook.models.base import (
     ToolCallPart,
 )
 from sourcebook.models.formats.openai_chat import data_url
-from sourcebook.models.formats.replies import ReplyTool, finished_calls
-from sourcebook.models.formats.turns import begun
+from sourcebook.models.formats.replies import ReplyTool, finished_calls, shared_stops, stopped
+from sourcebook.models.formats.stopping import StopSequences
+from sourcebook.models.formats.turns import begun, told
 from sourcebook.models.framing import ServerSentEvents, Whole
 from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
 from sourcebook.types import Usage
 
+_MOST_STOPS = 5
 _PLAN = "tool_plan"  # the signature of a thought that goes back as the plan of a turn with tool calls
 _BUDGETS = {"low": 1024, "medium": 4096, "high": 16384}  # tokens to think with
 _READS_ONLY = re.compile(r"^(command-(r|light|nightly|a-(03|reasoning|translate))|c4ai-aya-expanse)")
@@ -38,16 +40,16 @@ _DOES_NOT_THINK = re.compile(r"^(command-(r|light|nightly|a-(03|vision|translate
 class Cohere:
     """The wire format, for one target. The older models, by their names, neither see pictures nor think.
 
-    Options of the target: "images" and "thinks" ("yes", "no") overrule what the name tells.
+    Options of the target: "images" and "reasons" (true, false) overrule what the name tells.
     """
 
     def __init__(self, target: Target) -> None:
         self._target = target
         self.capabilities = Capabilities(
             tools=True,
-            images=_option(target, "images", not _READS_ONLY.match(target.model)),
+            images=told(target.options, "images", otherwise=not _READS_ONLY.match(target.model)),
             schema=True,
-            reasoning=_option(target, "thinks", not _DOES_NOT_THINK.match(target.model)),
+            reasoning=told(target.options, "reasons", otherwise=not _DOES_NOT_THINK.match(target.model)),
             logprobs=True,
             seed=True,
         )
@@ -82,8 +84,8 @@ class Cohere:
             body["p"] = min(max(request.top_p, 0.01), 0.99)  # the range that is taken
         if request.seed is not None:
             body["seed"] = request.seed
-        if request.stop:
-            body["stop_sequences"] = list(request.stop)
+        if stops := shared_stops(request.stop, most=_MOST_STOPS)[0]:
+            body["stop_sequences"] = stops
         if request.logprobs:
             body["logprobs"] = True
         if request.reasoning is not None and self.capabilities.reasoning:
@@ -99,7 +101,8 @@ class Cohere:
 
     def reader(self, request: ModelRequest) -> CohereReader:
         """For the reply, streamed or not."""
-        return CohereReader(self._target.provider, reply_tool=self._reply_tool(request))
+        stops = shared_stops(request.stop, most=_MOST_STOPS)[1]
+        return CohereReader(self._target.provider, reply_tool=self._reply_tool(request), stops=stops)
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """From {"message", "id"}, or whatever else comes."""
@@ -113,9 +116,10 @@ class Cohere:
 class CohereReader:
     """One reply: events from message-start to message-end, or one message."""
 
-    def __init__(self, provider: str, *, reply_tool: ReplyTool | None = None) -> None:
+    def __init__(self, provider: str, *, reply_tool: ReplyTool | None, stops: Sequence[str]) -> None:
         self._provider = provider
         self._reply_tool = reply_tool
+        self._stops = StopSequences(stops)
         self._id = ""
         self._planned = False
         self._call: dict[str, str] = {}
@@ -132,7 +136,7 @@ class CohereReader:
         said = from_json(frame.data, self._provider)
         if "type" not in said and "finish_reason" not in said:
             raise _error(self._provider, 0, {}, said)
-        return self._whole(said) if frame.event == "reply" else self._event(said)
+        return stopped(self._whole(said) if frame.event == "reply" else self._event(said), self._stops)
 
     def _whole(self, reply: dict[str, Any]) -> Iterator[ModelEvent]:
         self._id = reply.get("id") or ""
@@ -347,8 +351,3 @@ def _tools(request: ModelRequest, reply_tool: ReplyTool | None) -> dict[str, obj
 def _thinking(request: ModelRequest) -> dict[str, object]:
     budget = min(_BUDGETS.get(request.reasoning or "", 0), request.max_output_tokens * 3 // 4)
     return {"type": "enabled", "token_budget": budget} if budget > 0 else {"type": "disabled"}
-
-
-def _option(target: Target, name: str, otherwise: bool) -> bool:
-    value = target.options.get(name)
-    return value == "yes" if value in ("yes", "no") else otherwise

@@ -6,7 +6,7 @@ Format: ai.google.dev/api/generate-content; cloud.google.com/vertex-ai/generativ
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
@@ -23,6 +23,7 @@ from sourcebook.models.base import (
     ToolCallPart,
 )
 from sourcebook.models.formats.gemini_request import (
+    MOST_STOPS,
     OWN_ID,
     SIGNED,
     Series,
@@ -30,7 +31,8 @@ from sourcebook.models.formats.gemini_request import (
     reply_tool_of,
     series_of,
 )
-from sourcebook.models.formats.replies import ReplyTool
+from sourcebook.models.formats.replies import ReplyTool, shared_stops, stopped
+from sourcebook.models.formats.stopping import StopSequences
 from sourcebook.models.formats.turns import begun
 from sourcebook.models.framing import ServerSentEvents, Whole
 from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
@@ -57,6 +59,8 @@ class Gemini:
             seed=True,
         )
         base = target.base if re.search(r"/v\d", urlsplit(target.base).path) else f"{target.base}/v1beta"
+        if place := re.match(r"https://(aiplatform\.googleapis\.com/.+/locations/(?!global/)([\w-]+)/.+)", base):
+            base = f"https://{place[2]}-{place[1]}"  # a region has a host of its own
         model = target.model if "/" in target.model else f"models/{target.model}"
         self._url = f"{base}/{quote(model)}"
         self._headers = {"Content-Type": "application/json", **_key_header(target), **target.headers}
@@ -74,7 +78,8 @@ class Gemini:
 
     def reader(self, request: ModelRequest) -> GeminiReader:
         """For the reply, streamed or not."""
-        return GeminiReader(self._target.provider, reply_tool=reply_tool_of(request, self._series))
+        stops = shared_stops(request.stop, most=MOST_STOPS)[1]
+        return GeminiReader(self._target.provider, reply_tool=reply_tool_of(request, self._series), stops=stops)
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """From {"error": {"code", "message", "status", "details"}}, within a list or not, or whatever else comes."""
@@ -91,9 +96,10 @@ class Gemini:
 class GeminiReader:
     """One reply: responses that each bring a piece, or one. It is over when its bytes are, and it has said why."""
 
-    def __init__(self, provider: str, *, reply_tool: ReplyTool | None = None) -> None:
+    def __init__(self, provider: str, *, reply_tool: ReplyTool | None, stops: Sequence[str]) -> None:
         self._provider = provider
         self._reply_tool = reply_tool
+        self._stops = StopSequences(stops)
         self._id = ""
         self._model = ""
         self._called = 0
@@ -109,7 +115,7 @@ class GeminiReader:
         said = from_json(frame.data, self._provider)
         if said.get("error"):
             raise _error(self._provider, 0, {}, said["error"])
-        return self._response(said, whole=frame.event == "reply")
+        return stopped(self._response(said, whole=frame.event == "reply"), self._stops)
 
     def _response(self, response: dict[str, Any], *, whole: bool) -> Iterator[ModelEvent]:
         self._id = response.get("responseId") or self._id
@@ -156,9 +162,11 @@ class GeminiReader:
             yield TextPart(text=tool.unwrapped(arguments) or arguments)
             return
         self._called += 1
-        id = call.get("id") or f"{OWN_ID}{self._id}_{self._called}"
+        own = f"{OWN_ID}{self._id}_{self._called}"
         yield ToolCallPart(
-            call=ToolCall(id=id, name=call.get("name") or "", arguments=arguments, signature=signature)
+            call=ToolCall(
+                id=call.get("id") or own, name=call.get("name") or "", arguments=arguments, signature=signature
+            )
         )
 
     def _finished(self, reason: str, message: str) -> None:
@@ -174,6 +182,7 @@ class GeminiReader:
     def end(self) -> Iterable[ModelEvent]:
         """Finish, if the vendor had said why it stopped; its last piece may come after that."""
         if self._reason is not None:
+            yield from self._stops.rest()
             called = self._called and self._reason == "stop"
             reason: FinishReason = "tool_calls" if called else self._reason
             yield Finish(reason=reason, usage=self._usage, model=self._model, request_id=self._id)

@@ -9,9 +9,10 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from sourcebook.models.base import Image, Message, ModelRequest
-from sourcebook.models.formats.replies import ReplyTool
-from sourcebook.models.formats.turns import Turn, arguments_of, turns
+from sourcebook.models.formats.replies import ReplyTool, shared_stops
+from sourcebook.models.formats.turns import Turn, arguments_of, told, turns
 
+MOST_STOPS = 5
 SIGNED = "gemini:"  # begins the signatures of Gemini's thoughts; those of other models are not sent to it
 OWN_ID = "own_"  # begins the ids of calls that the vendor gave none
 _UNSIGNED = "skip_thought_signature_validator"  # for calls that another model made (ai.google.dev, thought signatures)
@@ -37,7 +38,7 @@ class Series:
 def series_of(model: str, options: Mapping[str, str] | None = None) -> Series:
     """By the model's name; a Gemini without a number counts as new.
 
-    options: "thinking" (none, budget, level) and "continues" (yes, no) overrule.
+    options: "thinking" (none, budget, level) and "continues" (true, false) overrule.
     """
     wanted = options or {}
     numbered = re.search(r"gemini-(?:[a-z]+-)*?(\d+)(?:\.(\d+))?", model.lower())
@@ -51,7 +52,7 @@ def series_of(model: str, options: Mapping[str, str] | None = None) -> Series:
         series = Series(always=always)
     if wanted.get("thinking") in ("none", "budget", "level"):
         series = replace(series, thinking=wanted["thinking"])  # type: ignore[arg-type]
-    return replace(series, continues=wanted.get("continues") == "yes")
+    return replace(series, continues=told(wanted, "continues", otherwise=False))
 
 
 def reply_tool_of(request: ModelRequest, series: Series) -> ReplyTool | None:
@@ -74,12 +75,11 @@ def gemini_body(request: ModelRequest, series: Series) -> dict[str, object]:
 
 
 def _config(request: ModelRequest, series: Series, reply_tool: ReplyTool | None) -> dict[str, object]:
-    config: dict[str, object] = {"maxOutputTokens": request.max_output_tokens}
-    for name, value in (("temperature", request.temperature), ("topP", request.top_p), ("seed", request.seed)):
-        if value is not None:
-            config[name] = value
-    if request.stop:
-        config["stopSequences"] = list(request.stop)
+    samples = {"temperature": request.temperature, "topP": request.top_p, "seed": request.seed}
+    config: dict[str, object] = {name: value for name, value in samples.items() if value is not None}
+    config["maxOutputTokens"] = request.max_output_tokens
+    if stops := shared_stops(request.stop, most=MOST_STOPS)[0]:
+        config["stopSequences"] = stops
     if request.schema is not None and reply_tool is None:
         config["responseMimeType"] = "application/json"
         config["responseJsonSchema"] = request.schema
@@ -151,12 +151,12 @@ def _calls(message: Message, series: Series) -> list[dict[str, object]]:
 
 
 def _response(message: Message, names: Mapping[str, str]) -> dict[str, object]:
-    id = message.tool_call_id or ""
+    call_id = message.tool_call_id or ""
     response: dict[str, object] = {
-        "name": names.get(id, id),
+        "name": names.get(call_id, call_id),
         "response": {"error" if message.failed else "output": message.text},
     }
-    return response if id.startswith(OWN_ID) else {"id": id, **response}
+    return response if call_id.startswith(OWN_ID) else {"id": call_id, **response}
 
 
 def _image(image: Image) -> dict[str, object]:

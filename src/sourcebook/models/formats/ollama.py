@@ -93,8 +93,9 @@ class Ollama:
 
     def _message(self, message: Message, names: Mapping[str, str]) -> dict[str, object]:
         if message.role == "tool":
-            id = message.tool_call_id or ""
-            return {"role": "tool", "content": message.text, "tool_name": names.get(id, id), "tool_call_id": id}
+            called = message.tool_call_id or ""
+            named = {"tool_name": names.get(called, called), "tool_call_id": called}
+            return {"role": "tool", "content": message.text, **named}
         written: dict[str, object] = {"role": message.role, "content": message.text}
         if thought := "".join(one.text for one in message.thoughts):
             written["thinking"] = thought
@@ -109,7 +110,7 @@ class Ollama:
             ]
         return written
 
-    def reader(self, request: ModelRequest) -> OllamaReader:
+    def reader(self, _request: ModelRequest) -> OllamaReader:
         """For the reply, streamed or not."""
         return OllamaReader(self._target.provider)
 

@@ -89,13 +89,8 @@ class OpenAIChat:
             body["stream"] = True
             if dialect.usage_option:
                 body["stream_options"] = {"include_usage": True}
-        for name, value in (
-            ("temperature", request.temperature),
-            ("top_p", request.top_p),
-            (dialect.seed, request.seed),
-        ):
-            if value is not None:
-                body[name] = value
+        settings = {"temperature": request.temperature, "top_p": request.top_p, dialect.seed: request.seed}
+        body |= {name: value for name, value in settings.items() if value is not None}
         if request.stop:
             body["stop"] = list(request.stop)
         if request.tools:

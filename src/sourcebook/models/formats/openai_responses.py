@@ -268,16 +268,15 @@ def _thought(item: dict[str, Any], *, shown: bool) -> Iterator[ReasoningPart]:
 def _sent_back(thought: Thought) -> dict[str, object] | None:
     if not thought.signature.startswith(_OURS):
         return None  # another vendor's, or shown only
-    id, _, encrypted = thought.signature.removeprefix(_OURS).partition(":")
+    item, _, encrypted = thought.signature.removeprefix(_OURS).partition(":")
     summary = [{"type": "summary_text", "text": thought.text}] if thought.text else []
-    return {"type": "reasoning", "id": id, "summary": summary, "encrypted_content": encrypted}
+    return {"type": "reasoning", "id": item, "summary": summary, "encrypted_content": encrypted}
 
 
 def _call(item: dict[str, Any]) -> ToolCall:
-    id = item.get("call_id") or item.get("id") or ""
-    return ToolCall(id=id, name=item.get("name") or "", arguments=item.get("arguments") or "{}")
+    called = item.get("call_id") or item.get("id") or ""
+    return ToolCall(id=called, name=item.get("name") or "", arguments=item.get("arguments") or "{}")
 
 
 def _logprobs(said: object) -> tuple[float, ...]:
     return tuple(float(one["logprob"]) for one in said) if isinstance(said, list) else ()
-

@@ -37,16 +37,16 @@ class Replicate:
         self._target = target
         template = options.get("template", "plain")
         if template != "plain" and template not in _TEMPLATES:
-            raise ConfigError(f"template={template!r} in the model's URL", remedy=f"Known: plain, {', '.join(_TEMPLATES)}")
+            raise ConfigError(
+                f"template={template!r} in the model's URL", remedy=f"Known: plain, {', '.join(_TEMPLATES)}"
+            )
         wait = options.get("wait", "1")
         if not wait.isdigit() or not 1 <= int(wait) <= 60:
             raise ConfigError(f"wait={wait!r} in the model's URL", remedy="Write seconds from 1 to 60")
         self._wait = wait
         self._template = _TEMPLATES.get(template)
         self._images = options.get("images", "")
-        self.capabilities = Capabilities(
-            images=bool(self._images), seed=True, continues=self._template is not None
-        )
+        self.capabilities = Capabilities(images=bool(self._images), seed=True, continues=self._template is not None)
         model, _, version = target.model.partition(":")
         self._version = options.get("version", "") or version
         name = quote(model, safe="/")
@@ -104,9 +104,9 @@ class Replicate:
         family = "." + ".".join((ours.hostname or "").split(".")[-2:])
         if theirs.netloc == ours.netloc:
             return dict(self._headers)
-        if ours.hostname and not family[1:].replace(".", "").isdigit() and theirs.scheme == "https":
-            if f".{theirs.hostname}".endswith(family):
-                return dict(self._headers)
+        named = not family.replace(".", "").isdigit()  # numbers of an address have no family
+        if named and theirs.scheme == "https" and f".{theirs.hostname}".endswith(family):
+            return dict(self._headers)
         return {name: value for name, value in self._headers.items() if name == "Content-Type"}
 
     def reader(self, request: ModelRequest) -> ReplicateReader:
@@ -221,9 +221,7 @@ class ReplicateReader:
             return None
         delay = 0.0 if self._done and not self._looks else _POLLS[min(self._looks, len(_POLLS) - 1)]
         self._looks += 1
-        return HttpCall(
-            method="GET", url=url, headers=self._wire.headers_for(url), delay=delay, optional=self._done
-        )
+        return HttpCall(method="GET", url=url, headers=self._wire.headers_for(url), delay=delay, optional=self._done)
 
     def cancelling_call(self) -> HttpCall | None:
         """POST to the prediction's cancel URL, unless it is over."""

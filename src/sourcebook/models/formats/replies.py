@@ -1,12 +1,13 @@
-"""What stands between a vendor's tool calls and ours: calls that are whole, and a tool whose input is the reply."""
+"""What stands between a vendor's reply and ours: calls that are whole, a tool whose input is the reply, and stops."""
 
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 
-from sourcebook.models.base import JsonSchema, ToolCall, ToolCallPart
+from sourcebook.models.base import Finish, JsonSchema, ModelEvent, TextPart, ToolCall, ToolCallPart
+from sourcebook.models.formats.stopping import StopSequences
 
 
 def finished_calls(calls: Iterable[ToolCall]) -> list[ToolCallPart]:
@@ -20,6 +21,26 @@ def _is_json(text: str) -> bool:
     except ValueError:
         return False
     return True
+
+
+def shared_stops(stops: Sequence[str], *, most: int | None = None) -> tuple[list[str], list[str]]:
+    """Stop sequences that the vendor takes, which are not blank and not more than it has room for; and the others."""
+    taken = [one for one in stops if one.strip()][:most]
+    return taken, [one for one in stops if one not in taken]
+
+
+def stopped(events: Iterable[ModelEvent], stops: StopSequences) -> Iterator[ModelEvent]:
+    """The reply up to the first of the sequences that the vendor did not take; what is left of it is not asked for."""
+    for event in events:
+        if isinstance(event, TextPart):
+            yield from stops.feed(event)
+            if stops.stopped:
+                yield Finish(reason="stop")
+                return
+        else:
+            if isinstance(event, Finish | ToolCallPart):
+                yield from stops.rest()
+            yield event
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)

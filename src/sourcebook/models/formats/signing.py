@@ -71,7 +71,9 @@ def sign(call: HttpCall, credentials: Credentials, *, region: str, service: str,
     for part in scope.split("/"):
         key = _keyed(key, part)
     signature = _keyed(key, said).hex()
-    authorised = f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    authorised = (
+        f"{_ALGORITHM} Credential={credentials.access_key}/{scope}, SignedHeaders={names}, Signature={signature}"
+    )
     return replace(call, headers={**headers, "Authorization": authorised})
 
 

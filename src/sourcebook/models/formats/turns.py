@@ -1,10 +1,13 @@
-"""Conversations as the vendors with two roles want them: turns of the user and of the assistant, in alternation."""
+"""What formats share: conversations as turns of the user and of the assistant in alternation, and what goes into them.
+
+Vendors with two roles refuse a conversation in which one of them speaks twice.
+"""
 
 from __future__ import annotations
 
 import json
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Literal
 
@@ -60,6 +63,11 @@ def arguments_of(call: ToolCall) -> dict[str, object]:
 def plain_id(id: str, allowed: str = "a-zA-Z0-9_-") -> str:
     """A call's id in the characters and the length that the vendor takes; another vendor may have made it."""
     return re.sub(f"[^{allowed}]", "_", id)[:64] or "call"
+
+
+def told(options: Mapping[str, str], name: str, *, otherwise: bool) -> bool:
+    """An option of a model's URL that is true or false."""
+    return {"true": True, "false": False}.get(options.get(name, ""), otherwise)
 
 
 class Continuation:

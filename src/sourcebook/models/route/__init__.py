@@ -29,7 +29,7 @@ from sourcebook.models.route.hedged import Hedged
 from sourcebook.models.route.latency import Observed
 from sourcebook.models.route.limited import Limited
 from sourcebook.models.route.limiter import Limiter
-from sourcebook.models.route.policy import ModelReport, Routed, RouteReport, build
+from sourcebook.models.route.policy import ModelReport, Routed, RouteReport, build, without_overrides
 from sourcebook.models.route.retrying import Retrying
 from sourcebook.models.route.split import Split
 from sourcebook.models.route.watched import Watched
@@ -54,4 +54,5 @@ __all__ = [
     "Thresholds",
     "Watched",
     "build",
+    "without_overrides",
 ]

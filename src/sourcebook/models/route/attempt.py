@@ -24,8 +24,8 @@ from sourcebook.types import Usage
 Now = Callable[[], float]
 """Seconds of a monotonic clock: the one that `ModelRequest.deadline` is read from."""
 
-Price = Callable[[str, Usage], int]
-"""(name of a model, tokens) -> micro-US-dollars."""
+Price = Callable[[str, Usage], int | None]
+"""(name of a model, tokens) -> micro-US-dollars; None if no price is known."""
 
 OWN: Final = "sourcebook"
 """The `provider` of errors that the router itself raises without having called anybody: a full queue, an open
@@ -53,9 +53,10 @@ class Attempt:
 
     def take(self, event: ModelEvent) -> None:
         """Remember the event."""
+        if type(event) is TextPart:  # most are
+            self.text.append(event.text)
+            return
         match event:
-            case TextPart():
-                self.text.append(event.text)
             case ReasoningPart():
                 self.thinking.append(event.text)
             case ToolCallPart():
@@ -69,6 +70,11 @@ class Attempt:
     def visible(self) -> bool:
         """Whether its reader has seen anything of it, so that it cannot be begun anew unnoticed."""
         return bool(any(self.text) or any(self.thinking) or self.called or self.cited)
+
+
+def is_over(request: ModelRequest, now: Now) -> bool:
+    """Whether the deadline has come, or so nearly that nothing can be begun before it."""
+    return request.deadline is not None and now() >= request.deadline - _NO_TIME
 
 
 def shows(event: ModelEvent) -> bool:
@@ -123,7 +129,8 @@ def spent(
         counted_by=model.name,
         exact=False,
     )
-    return replace(usage, cost=price(model.name, usage)) if price is not None else usage
+    cost = price(model.name, usage) if price is not None else None
+    return replace(usage, cost=cost or 0, priced=cost is not None)
 
 
 def charge(error: ModelError, usage: Usage) -> None:
@@ -158,5 +165,6 @@ def _pictures(request: ModelRequest) -> int:
     return _PICTURE * sum(len(message.images) for message in request.messages)
 
 
+_NO_TIME: Final = 0.005  # seconds
 _FRAME: Final = 4  # tokens around a message
 _PICTURE: Final = 1000  # tokens of an image of a usual size

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-import asyncio
 import time
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
 from dataclasses import replace
+from typing import Final
 
 from sourcebook.errors import DeadlineExceeded
 from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest, TextPart
+from sourcebook.models.route.alarm import Alarm, Overdue
 from sourcebook.models.route.attempt import DEADLINE_PASSED, Now, unfinished, with_text
 
 
@@ -63,31 +64,26 @@ class Bounded:
             request = replace(request, deadline=deadline)
         text: list[str] = []
         finished = False
-        async with aclosing(self._model.stream(request)) as events:
-            while True:
-                left = deadline - self._now()
-                if left <= 0.0 and not finished:
-                    raise self._late(deadline - began, text)
-                try:
-                    async with asyncio.timeout(left) as limit:
-                        event = await anext(events)
-                except StopAsyncIteration:
-                    break
-                except TimeoutError:
-                    if not limit.expired():
-                        raise
-                    if finished:
-                        break
-                    raise self._late(deadline - began, text) from None
-                except DeadlineExceeded as error:
-                    with_text(error, "".join(text))
-                    raise
-                if isinstance(event, TextPart):
-                    text.append(event.text)
-                finished = finished or isinstance(event, Finish)
-                yield event
+        try:
+            async with aclosing(self._model.stream(request)) as events:
+                with Alarm() as alarm:
+                    while (left := deadline - self._now()) > 0.0 or finished:
+                        event = await alarm.wait(anext(events), max(left, _TINY))
+                        if type(event) is TextPart:
+                            text.append(event.text)
+                        elif type(event) is Finish:
+                            finished = True
+                        yield event
+        except StopAsyncIteration:
+            if not finished:
+                raise unfinished(self._model, "".join(text)) from None
+        except Overdue:
+            pass
+        except DeadlineExceeded as error:
+            with_text(error, "".join(text))
+            raise
         if not finished:
-            raise unfinished(self._model, "".join(text))
+            raise self._late(deadline - began, text)
 
     def _late(self, seconds: float, text: list[str]) -> DeadlineExceeded:
         return DeadlineExceeded(
@@ -95,3 +91,6 @@ class Bounded:
             remedy="Give the request more time, or raise route.deadline_seconds",
             text="".join(text),
         )
+
+
+_TINY: Final = 1e-9

@@ -22,7 +22,7 @@ from sourcebook.models.base import (
     TextPart,
     ToolCallPart,
 )
-from sourcebook.models.route.attempt import Attempt, Now, Price, charge, spent, unfinished
+from sourcebook.models.route.attempt import Attempt, Now, Price, charge, is_over, spent, unfinished
 from sourcebook.models.route.doubt import (
     Confidence,
     Doubt,
@@ -44,7 +44,8 @@ class CascadeReport:
     calls: finished ones. escalated: of them, by the strong model in the end. reasons: escalations by their ground
     ("confidence", "error", "reason", "schema", "tools", "probability", "agreement").
     cost: what the calls took. strong_cost: what they would have taken had the strong model been asked at once; for
-    calls that the cheap model answered, its tokens at the strong model's price.
+    calls that the cheap model answered, its tokens at the strong model's price. priced: whether all prices were
+    known; if not, the money means little.
     """
 
     calls: int
@@ -52,6 +53,7 @@ class CascadeReport:
     reasons: Mapping[str, int] = field(default_factory=dict)
     cost: int = 0
     strong_cost: int = 0
+    priced: bool = True
 
     @property
     def escalation_rate(self) -> float:
@@ -98,6 +100,7 @@ class Cascade:
         self._reasons: Counter[str] = Counter()
         self._cost = 0
         self._strong_cost = 0
+        self._priced = True
 
     @property
     def name(self) -> str:
@@ -131,6 +134,7 @@ class Cascade:
             reasons=dict(self._reasons),
             cost=self._cost,
             strong_cost=self._strong_cost,
+            priced=self._priced,
         )
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
@@ -170,7 +174,7 @@ class Cascade:
 
     def _judged(self, request: ModelRequest, first: _Sample, second: _Sample | None) -> Doubt | None:
         if first.error is not None:
-            if isinstance(first.error, InvalidRequest | BudgetExceeded) or self._over(request):
+            if isinstance(first.error, InvalidRequest | BudgetExceeded) or is_over(request, self._now):
                 raise first.error
             return Doubt(ground="error", explanation=first.error.args[0])
         other = "".join(second.attempt.text) if second is not None and second.error is None else None
@@ -209,16 +213,14 @@ class Cascade:
     def _count(self, doubt: Doubt | None, *, cost: Usage, strong: Usage, model: str) -> None:
         """One more finished call. strong: what the strong model took, or would have."""
         self._calls += 1
+        instead: int | None = strong.cost
         if doubt is not None:
             self._reasons[doubt.ground] += 1
-            self._strong_cost += strong.cost
         else:
-            priced = replace(strong, cost=0)
-            self._strong_cost += self._price(model, priced) if self._price is not None else 0
+            instead = self._price(model, replace(strong, cost=0)) if self._price is not None else None
+        self._strong_cost += instead or 0
         self._cost += cost.cost
-
-    def _over(self, request: ModelRequest) -> bool:
-        return request.deadline is not None and self._now() >= request.deadline
+        self._priced = self._priced and cost.priced and instead is not None
 
 
 @dataclass(slots=True)

@@ -23,9 +23,9 @@ class Chosen:
     A model will do if the prompt, as its tokenizer counts it, and all that it may write fit its window, and if it
     can do what the request asks for: tools, images, a schema, reasoning, log probabilities.
     by: of those that will do, the first of the list ("order"), the one whose prompt and longest reply cost the
-    least by `price` ("price"), or the one whose replies lately began soonest (the median; "latency"). The last
-    takes models as `Observed`; those not called yet come first, and one call in 20 goes to another model, so that
-    what was slow once is tried again.
+    least by `price` ("price"; those without one last), or the one whose replies lately began soonest ("latency",
+    the median). The last takes models as `Observed`; those not called yet come first, and one call in 20 goes to
+    another model, so that what was slow once is tried again.
 
     Errors: `ContextTooLong` if no window is large enough, `InvalidRequest` if none can do it; both name why each
     model was left out.
@@ -86,12 +86,13 @@ class Chosen:
         if not fit:
             raise _nobody([(model, reason) for model, reason in reasons if reason is not None])
         if len(fit) > 1 and self._by == "price":
-            return sorted(fit, key=lambda model: self._cost(model, request))
+            costs = {id(model): self._cost(model, request) for model in fit}
+            return sorted(fit, key=lambda model: _known_first(costs[id(model)]))
         if len(fit) > 1 and self._by == "latency":
             return self._quickest(fit)
         return fit
 
-    def _cost(self, model: Model, request: ModelRequest) -> int:
+    def _cost(self, model: Model, request: ModelRequest) -> int | None:
         assert self._price is not None
         usage = Usage(
             input_tokens=prompt_tokens(model, request), output_tokens=request.max_output_tokens, counted_by=model.name
@@ -103,6 +104,11 @@ class Chosen:
         if self._random.random() < self._explore:
             ordered.insert(0, ordered.pop(self._random.randrange(1, len(ordered))))
         return ordered
+
+
+def _known_first(cost: int | None) -> tuple[bool, int]:
+    """Sorts by cost; what is not known is not taken for cheap."""
+    return cost is None, cost or 0
 
 
 def _typical(model: Model) -> float:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
-from collections import deque
-from collections.abc import AsyncGenerator, Callable, Iterator, Sequence
+from collections.abc import AsyncGenerator, Callable, Sequence
 from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from random import Random
 from typing import Final
 
 from sourcebook.errors import (
@@ -15,7 +16,6 @@ from sourcebook.errors import (
     DeadlineExceeded,
     Interrupted,
     InvalidReply,
-    InvalidRequest,
     ModelError,
     NoSuchModel,
     NotAuthorised,
@@ -29,23 +29,22 @@ from sourcebook.models.base import (
     Model,
     ModelEvent,
     ModelRequest,
-    ReasoningPart,
     Switched,
-    TextPart,
 )
 from sourcebook.models.route.attempt import (
+    CHANCE,
     DEADLINE_PASSED,
     Attempt,
     Now,
     Price,
     charge,
+    is_over,
     spent,
     unfinished,
     with_text,
 )
-from sourcebook.models.route.continuation import Continuation, Joint, continuation
+from sourcebook.models.route.reply import Reply, Turn, outer
 from sourcebook.models.route.shared import common, distinct
-from sourcebook.types import Usage
 
 Order = Callable[[ModelRequest], Sequence[Model]]
 """The models for a request, best first. Errors: ModelError if none will do."""
@@ -67,9 +66,11 @@ class Fallback:
 
     Before anything of the reply was seen, an error in `elsewhere` hands the whole request to the next model.
     A reply that broke off (any `Transient` after text was sent) is continued by the next model from where it
-    stopped. Each time a `Switched` says so, with the characters that stay (kept).
+    stopped. When it begins to write a `Switched` says so, with the characters that stay (kept).
     order: the order for a request, of some or all of the models; else as given.
     rounds: how often a reply that broke off may go through the order, so that with two a model may continue its own.
+    patience: seconds since the call began in which, with no other model left, it is waited for those that nobody
+    called: a breaker was open, a limit was reached.
 
     Errors: `Interrupted` with all the text if a reply cannot be continued: a tool call was sent already, JSON of a
     schema is to be written by models that cannot go on in it, or no model is left. `DeadlineExceeded` when the time
@@ -86,20 +87,24 @@ class Fallback:
         order: Order | None = None,
         elsewhere: tuple[type[ModelError], ...] = ELSEWHERE,
         rounds: int = 1,
+        patience: float = 0.0,
         window: int | None = None,
         capabilities: Capabilities | None = None,
         price: Price | None = None,
         now: Now = time.monotonic,
+        random: Random = CHANCE,
     ) -> None:
         assert models
         self._models = tuple(models)
         self._given = order
         self._elsewhere = elsewhere
         self._rounds = rounds
+        self._patience = patience
         self._window = window
         self._capabilities = capabilities
         self._price = price
         self._now = now
+        self._random = random
         self.switches = 0
 
     @property
@@ -129,19 +134,27 @@ class Fallback:
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The events of one model after the other, and the Finish of the last."""
-        reply = _Reply(request, self.order(request), self._rounds)
-        while (turn := reply.next_turn()) is not None:
-            if reply.failures:
-                self.switches += 1
-                yield reply.switch(turn)
+        reply = Reply(request, self.order(request), self._rounds)
+        patience = self._now() + self._patience
+        while (turn := reply.next_turn()) is not None or await self._waited(reply, patience):
+            if turn is None:
+                continue
             attempt = Attempt()
+            begun = False
             try:
                 async with aclosing(turn.model.stream(turn.request)) as events:
                     async for event in events:
                         attempt.take(event)
-                        for one in turn.joined(event):
+                        for one in turn.joined(event) if turn.joint is not None else (event,):
+                            if not begun:
+                                begun = True
+                                if (switched := reply.switched(turn)) is not None:
+                                    self.switches += 1
+                                    yield switched
                             reply.sent.take(one)
-                            yield one if not isinstance(one, Finish) else replace(one, usage=reply.wasted + one.usage)
+                            if type(one) is Finish:
+                                one = replace(one, usage=reply.wasted + one.usage)
+                            yield one if type(one) is not Switched else outer(one, reply)
                 if attempt.finish is None:
                     raise unfinished(turn.model, reply.text)
                 return
@@ -149,7 +162,7 @@ class Fallback:
                 if attempt.finish is not None:
                     return  # the reply is whole, whatever happened after it
                 reply.wasted += spent(turn.model, turn.request, attempt, error, self._price)
-                reply.failed(turn, attempt, error)
+                reply.failed(turn, attempt, error, self._now())
                 if not self._goes_on(error, turn, reply):
                     break
         last = reply.last
@@ -161,9 +174,19 @@ class Fallback:
         """The models that the request may go to, first to last. Errors: the given order's."""
         return self._given(request) if self._given is not None else self._models
 
-    def _goes_on(self, error: ModelError, turn: _Turn, reply: _Reply) -> bool:
+    async def _waited(self, reply: Reply, until: float) -> bool:
+        """Whether it was worth waiting for one of the models that nobody called; then they have another turn."""
+        when = reply.refused_until()
+        deadline = reply.request.deadline
+        if when is None or when > until or (deadline is not None and when >= deadline):
+            return False
+        await asyncio.sleep(max(when - self._now(), 0.0) + self._random.uniform(0.0, _SPREAD))
+        reply.ask_refused()
+        return True
+
+    def _goes_on(self, error: ModelError, turn: Turn, reply: Reply) -> bool:
         """Whether the next model should be asked."""
-        if self._over(reply.request) or reply.sent.called or isinstance(error, BudgetExceeded):
+        if is_over(reply.request, self._now) or reply.sent.called or isinstance(error, BudgetExceeded):
             return False
         if isinstance(error, Transient):
             return True
@@ -173,12 +196,9 @@ class Fallback:
         # was good enough for the model before.
         return turn.joint is not None and turn.kept == len(reply.text)
 
-    def _over(self, request: ModelRequest) -> bool:
-        return request.deadline is not None and self._now() >= request.deadline
-
-    def _final(self, error: ModelError, reply: _Reply) -> ModelError:
+    def _final(self, error: ModelError, reply: Reply) -> ModelError:
         """The truthful end of a reply that nobody finished. error: of the model that was asked last."""
-        if self._over(reply.request):
+        if is_over(reply.request, self._now):
             if isinstance(error, DeadlineExceeded):
                 return error
             return DeadlineExceeded(f"{DEADLINE_PASSED}: {reply.account()}", remedy="Give the request more time")
@@ -193,118 +213,7 @@ class Fallback:
                 request_id=error.request_id,
                 retry_after=error.retry_after,
             )
-        return error if len(reply.failures) == 1 else _summary(reply)
+        return reply.summary()
 
 
-@dataclass(frozen=True, slots=True)
-class _Failure:
-    model: str
-    error: ModelError
-    asked: bool = True
-
-
-@dataclass(slots=True)
-class _Turn:
-    """One model's attempt at the reply, or at the rest of it. kept: characters that had been sent before."""
-
-    model: Model
-    request: ModelRequest
-    kept: int = 0
-    joint: Joint | None = None
-    begun: bool = False
-
-    def joined(self, event: ModelEvent) -> Iterator[ModelEvent]:
-        """The event, less what it repeats."""
-        if self.joint is None or isinstance(event, ReasoningPart | Switched):
-            yield event
-            return
-        if isinstance(event, TextPart):
-            piece = self.joint.push(event.text)
-            if piece:
-                yield event if piece == event.text else TextPart(text=piece)
-            return
-        rest = self.joint.end()
-        if rest:
-            yield TextPart(text=rest)
-        yield event
-
-
-@dataclass(slots=True)
-class _Reply:
-    """One request on its way through the models."""
-
-    request: ModelRequest
-    order: Sequence[Model]
-    rounds: int
-    sent: Attempt = field(default_factory=Attempt)
-    wasted: Usage = field(default_factory=Usage)
-    failures: list[_Failure] = field(default_factory=list)
-    _left: deque[tuple[Model, bool | None]] = field(default_factory=deque)
-    _useless: set[int] = field(default_factory=set)
-
-    def __post_init__(self) -> None:
-        self._left.extend((model, None) for model in self.order)
-
-    @property
-    def text(self) -> str:
-        """What was sent of it."""
-        return "".join(self.sent.text)
-
-    def next_turn(self) -> _Turn | None:
-        """The next model that can write the reply, or go on in it."""
-        text = self.text
-        while True:
-            if not self._left:
-                self.rounds -= 1
-                again = [model for model in self.order if id(model) not in self._useless]
-                if self.rounds <= 0 or not self.sent.visible or not again:
-                    return None
-                self._left.extend((model, None) for model in again)
-            model, begun = self._left.popleft()
-            if not text:
-                return _Turn(model, self.request)
-            asked = continuation(self.request, model, text, begun=begun)
-            if isinstance(asked, Continuation):
-                way = model.capabilities.continues if begun is None else begun
-                return _Turn(model, asked.request, kept=len(text), joint=asked.joint, begun=way)
-            self._useless.add(id(model))
-            self.failures.append(_Failure(model.name, Interrupted(asked), asked=False))
-
-    def failed(self, turn: _Turn, attempt: Attempt, error: ModelError) -> None:
-        """Remember it. A model that says it continues and then will not is asked the other way before the next."""
-        self.failures.append(_Failure(turn.model.name, error))
-        if isinstance(error, Transient):
-            return
-        if isinstance(error, InvalidRequest) and turn.begun and not attempt.visible:
-            self._left.appendleft((turn.model, False))
-        else:
-            self._useless.add(id(turn.model))
-
-    def switch(self, turn: _Turn) -> Switched:
-        """From the last model that was asked to this one."""
-        last = next(one for one in reversed(self.failures) if one.asked)
-        return Switched(before=last.model, after=turn.model.name, reason=last.error.args[0], kept=turn.kept)
-
-    @property
-    def last(self) -> ModelError:
-        """The error of the model that was asked last."""
-        return next(one.error for one in reversed(self.failures) if one.asked)
-
-    def account(self) -> str:
-        """What each model did."""
-        return "; ".join(f"{one.model}: {one.error.args[0]}" for one in self.failures)
-
-
-def _summary(reply: _Reply) -> ModelError:
-    """One error for those of several models: of the kind that a later call may cure, if any of them is of that kind."""
-    errors = [one.error for one in reply.failures]
-    chosen = next((one for one in reversed(errors) if isinstance(one, Transient)), errors[-1])
-    waits = [one.retry_after for one in errors if isinstance(one, Transient) and one.retry_after is not None]
-    return type(chosen)(
-        f"No model could answer: {reply.account()}",
-        remedy=chosen.remedy,
-        provider=chosen.provider,
-        status=chosen.status,
-        request_id=chosen.request_id,
-        retry_after=min(waits, default=None),
-    )
+_SPREAD: Final = 0.1  # seconds, so that those who wait for the same do not come all at once

@@ -11,7 +11,7 @@ from typing import Final
 
 from sourcebook.errors import DeadlineExceeded, InvalidRequest, ModelError
 from sourcebook.models.base import Capabilities, Model, ModelEvent, ModelRequest
-from sourcebook.models.route.attempt import Now, shows
+from sourcebook.models.route.attempt import OWN, Now, shows
 
 
 class Latencies:
@@ -39,7 +39,8 @@ class Observed:
     """A model whose calls are counted and timed. Nothing else changes.
 
     latencies: seconds to the first piece of a reply, as far as one came. A call that failed counts as slow: as long
-    as it took and `_FAILED` more, so that a broken model does not look quick.
+    as it took and `_FAILED` more, so that a broken model does not look quick. refused: calls for which the model was
+    not asked, because of a breaker or a limit.
     """
 
     def __init__(self, model: Model, *, now: Now = time.monotonic) -> None:
@@ -48,6 +49,7 @@ class Observed:
         self.latencies = Latencies()
         self.calls = 0
         self.failures = 0
+        self.refused = 0
         self.running = 0
 
     @property
@@ -88,7 +90,10 @@ class Observed:
                     yield event
         except (InvalidRequest, DeadlineExceeded):  # the caller's doing
             raise
-        except ModelError:
+        except ModelError as error:
+            if error.provider == OWN:
+                self.refused += 1
+                raise
             self.failures += 1
             if not begun:
                 self.latencies.add(self._now() - began + _FAILED)

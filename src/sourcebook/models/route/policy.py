@@ -39,15 +39,18 @@ if TYPE_CHECKING:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class ModelReport:
-    """How one model does. calls: as the strategy made them; failures: of them, with the model at fault.
+    """How one model does.
 
-    retries: further attempts. breaker: its state now; openings: how often it opened. running: calls now; waiting:
-    for their turn. first_seconds: median time to the first piece of a reply, of the latest 200; 0 without any.
+    calls: as the strategy made them; failures: of them, with the model at fault; refused: of them, because its breaker
+    was open or a limit reached, without asking it. retries: further attempts. breaker: its state now; openings: how
+    often it opened. running: calls now; waiting: for their turn. first_seconds: median time to the first piece of a
+    reply, of the latest 200; 0 without any.
     """
 
     name: str
     calls: int
     failures: int
+    refused: int
     retries: int
     breaker: State
     openings: int
@@ -137,7 +140,7 @@ def build(
     """The model that the settings describe.
 
     open_model: a model by its URL, metered if calls are to be accounted for; closed with the route. models: URLs
-    instead of settings.models, as when parts.model names a single one. price: micro-dollars of a model's tokens, 0
+    instead of settings.models, as when parts.model names a single one. price: micro-dollars of a model's tokens, None
     where no price is known. now, random: for tests.
     Errors: ConfigError; whatever open_model raises.
     """
@@ -180,7 +183,7 @@ class Leaf:
         self._breaker: Breaker | None = None
         self._limiter: Limiter | None = None
         self._retrying: Retrying | None = None
-        model = Watched(model, first=settings.first_seconds, idle=settings.idle_seconds)
+        model = Watched(model, first=settings.first_seconds, idle=settings.idle_seconds, price=price)
         if settings.breaker_failures:
             self._breaker = Breaker(failures=settings.breaker_failures, seconds=settings.breaker_seconds, now=now)
             model = Breaking(model, self._breaker, now=now)
@@ -210,6 +213,7 @@ class Leaf:
             name=self.model.name,
             calls=self.model.calls,
             failures=self.model.failures,
+            refused=self.model.refused,
             retries=self._retrying.retries if self._retrying is not None else 0,
             breaker=self._breaker.state if self._breaker is not None else "closed",
             openings=self._breaker.openings if self._breaker is not None else 0,
@@ -219,11 +223,16 @@ class Leaf:
         )
 
 
+def without_overrides(url: str) -> str:
+    """The URL of a model as it is opened: less the settings behind its #, if that is what stands there."""
+    plain, mark, fragment = url.partition("#")
+    return plain if mark and "=" in fragment else url
+
+
 def _overridden(settings: Route, url: str) -> tuple[str, Route, float]:
     """(URL, settings, weight) of a model named as "openai:gpt-5-mini#concurrency=8&weight=3"."""
-    plain, mark, fragment = url.partition("#")
-    if not mark or "=" not in fragment:
-        return url, settings, 1.0
+    plain = without_overrides(url)
+    fragment = url[len(plain) + 1 :]
     weight = 1.0
     own: dict[str, int | float] = {}
     for name, text in parse_qsl(fragment, keep_blank_values=True):
@@ -307,7 +316,7 @@ class _Together:
         strong = self._fallback(others, None, None)
         price = self.price
 
-        def priced(name: str, usage: Usage) -> int:
+        def priced(name: str, usage: Usage) -> int | None:
             assert price is not None
             return price(others[0].name if name == strong.name else name, usage)
 
@@ -335,10 +344,12 @@ class _Together:
             order=order,
             elsewhere=(Transient, *(_kind(name) for name in self.settings.elsewhere)),
             rounds=self.settings.rounds,
+            patience=self.settings.retry_seconds,
             window=fitted.window if fitted is not None else None,
             capabilities=fitted.capabilities if fitted is not None else None,
             price=self.price,
             now=self.now,
+            random=self.random,
         )
         self.fallbacks.append(made)
         return made

@@ -10,7 +10,7 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from sourcebook.errors import DeadlineExceeded, RateLimited, Transient
+from sourcebook.errors import DeadlineExceeded, Transient
 from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest
 from sourcebook.models.route.attempt import CHANCE, OWN, Attempt, Now, Price, charge, spent
 from sourcebook.types import Usage
@@ -24,7 +24,8 @@ class Retrying:
     never less than the vendor's Retry-After.
     patience: seconds since the call began after which it is not asked again: a wait that would end later is not
     begun, so that another model can take over. Neither is one that would end at the request's deadline.
-    What is over anyway (the deadline) or would only queue again (our own limits) is not tried again.
+    Where nobody was called (a full queue, an open breaker) it is not asked again either: another model can be asked
+    at once.
     """
 
     def __init__(
@@ -102,8 +103,7 @@ class Retrying:
 
     def _wait(self, error: Transient, number: int, began: float, request: ModelRequest) -> float | None:
         """Seconds to wait before the next attempt; None if there is to be none."""
-        ours = isinstance(error, RateLimited) and error.provider == OWN
-        if number >= self._attempts or ours or isinstance(error, DeadlineExceeded):
+        if number >= self._attempts or error.provider == OWN or isinstance(error, DeadlineExceeded):
             return None
         wait = self._random.uniform(0.0, min(self._first * 2.0 ** (number - 1), self._longest))
         if error.retry_after is not None and error.retry_after > wait:

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import asyncio
 from collections.abc import AsyncGenerator
 from contextlib import aclosing
+from typing import Final
 
 from sourcebook.errors import Interrupted, ModelError, Unavailable
 from sourcebook.models.base import Capabilities, Model, ModelEvent, ModelRequest
-from sourcebook.models.route.attempt import Attempt, unfinished, with_text
+from sourcebook.models.route.alarm import Alarm, Overdue
+from sourcebook.models.route.attempt import Attempt, Price, charge, spent, unfinished, with_text
 
 
 class Watched:
@@ -19,10 +20,12 @@ class Watched:
     that `first` does not apply to it.
     Errors: the model's; `Unavailable` if nothing came in time, `Interrupted` if nothing more came, or if the stream
     ended without a Finish. Interrupted says all the text that had come. What comes after a Finish is left out.
+    What was given up may be charged all the same: its error's usage is an estimate, priced by `price` if given.
     """
 
-    def __init__(self, model: Model, *, first: float = 60.0, idle: float = 30.0) -> None:
+    def __init__(self, model: Model, *, first: float = 60.0, idle: float = 30.0, price: Price | None = None) -> None:
         self._model = model
+        self._price = price
         self._first = first
         self._idle = idle
 
@@ -55,22 +58,23 @@ class Watched:
         heard = False
         try:
             async with aclosing(self._model.stream(request)) as events:
-                while True:
-                    patience = self._idle if heard else self._first if request.streamed else 0.0
-                    try:
-                        async with asyncio.timeout(patience or None) as limit:
-                            event = await anext(events)
-                    except StopAsyncIteration:
-                        break
-                    except TimeoutError:
-                        if not limit.expired():
-                            raise
-                        raise self._silent(patience, heard=heard) from None
-                    if attempt.finish is not None:
-                        break
-                    heard = True
-                    attempt.take(event)
-                    yield event
+                with Alarm() as alarm:
+                    patience = self._first if request.streamed else 0.0
+                    while attempt.finish is None:
+                        event = await alarm.wait(anext(events), patience)
+                        patience = self._idle
+                        heard = True
+                        attempt.take(event)
+                        yield event
+                    await alarm.wait(anext(events), _GRACE)  # let it end by itself
+        except StopAsyncIteration:
+            pass
+        except Overdue:
+            if attempt.finish is not None:
+                return
+            error = self._silent(self._idle if heard else self._first, heard=heard)
+            charge(error, spent(self._model, request, attempt, None, self._price))
+            raise with_text(error, "".join(attempt.text)) from None
         except ModelError as error:
             if attempt.finish is None:
                 if isinstance(error, Interrupted):
@@ -85,3 +89,6 @@ class Watched:
             message = f"{self.name} sent nothing more for {seconds:g} s"
             return Interrupted(message, remedy=remedy, provider=self.name)
         return Unavailable(f"{self.name} sent nothing for {seconds:g} s", remedy=remedy, provider=self.name)
+
+
+_GRACE: Final = 1.0  # seconds between the Finish and the end of the stream

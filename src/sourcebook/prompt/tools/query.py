@@ -146,7 +146,11 @@ class TableQueries:
                 self._owner = os.getpid()
                 self._idle.clear()
                 self._all.clear()
-            found = next((one for one in self._idle if one.view == view and one.alive), None)
+            for dead in [one for one in self._idle if not one.alive]:
+                self._idle.remove(dead)
+                self._all.discard(dead)
+                dead.end()
+            found = next((one for one in self._idle if one.view == view), None)
             if found is not None:
                 self._idle.remove(found)
                 return found
@@ -174,6 +178,7 @@ class _Process:
     def __init__(self, tables: Sequence[NamedTable], limits: QueryLimits) -> None:
         self.view = _view(tables)
         self.loaded: set[str] = set()  # keys of the tables whose cells it holds
+        self._owner = os.getpid()
         self._process = subprocess.Popen(  # noqa: S603
             [sys.executable, "-I", "-c", _BOOT, *_import_path()],
             stdin=subprocess.PIPE,
@@ -229,7 +234,9 @@ class _Process:
         return {"error": "memory" if self._process.returncode in (-9, -6) else "broken"}
 
     def end(self) -> None:
-        """Kill the process and wait for it."""
+        """Kill the process and wait for it; after a fork, that is for the parent to do."""
+        if self._owner != os.getpid():
+            return
         with contextlib.suppress(ProcessLookupError, PermissionError):
             self._process.kill()
         self._process.wait()
@@ -307,7 +314,7 @@ def _fail(kind: str, message: str, tables: Sequence[NamedTable], limits: QueryLi
             remedy="Ask for less, or raise the setting tables.max_memory",
         )
     if kind == "refused":
-        raise ToolError(message.rstrip("."), remedy="Use one SELECT over the tables that list_tables shows")
+        raise ToolError(message.rstrip("."), remedy="Use one SELECT over the tables of the documents")
     if kind == "sql":
         names = ", ".join(one.name for one in tables[:30]) + (", ..." if len(tables) > 30 else "")
         raise ToolError(f"{message.strip().rstrip('.')}\nThe tables are: {names or 'none'}. The dialect is DuckDB's")

@@ -25,41 +25,20 @@ import struct
 import sys
 import threading
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from datetime import date, datetime, time
 from decimal import Decimal
-from difflib import get_close_matches
 from typing import IO, TYPE_CHECKING, Any
 
 from sourcebook.prompt.tools.grouping import complete_groups
+from sourcebook.prompt.tools.only_reading import NoSuchTable, Refused, tables_read
 
 if TYPE_CHECKING:
     from duckdb import DuckDBPyConnection
 
 _OVERHEAD = 600_000_000  # bytes that interpreter and library take, besides the memory for tables and queries
 _TYPE = re.compile(r"BIGINT|HUGEINT|DOUBLE|BOOLEAN|DATE|TIMESTAMP|VARCHAR|DECIMAL\(\d{1,2},\d{1,2}\)")
-_READS = frozenset(("SELECT_NODE", "SET_OPERATION_NODE", "RECURSIVE_CTE_NODE", "CTE_NODE"))
-_SOURCES = frozenset(
-    "range generate_series unnest repeat repeat_row json_each json_tree generate_subscripts "
-    "regexp_split_to_table".split()
-)
-"""Functions that may stand in FROM."""
-_FORBIDDEN = frozenset(
-    "getenv current_setting set_config getvariable nextval currval setval write_log parse_duckdb_log_message sleep_ms "
-    "pg_sleep query query_table json_execute_serialized_sql json_deserialize_sql current_connection_id "
-    "current_transaction_id current_query_id txid_current inet_server_addr inet_client_addr pg_read_file "
-    "pg_conf_load_time pg_postmaster_start_time".split()
-)
-_SCHEMAS = frozenset(("main", "memory", "information_schema"))
-
-
-class Refused(Exception):
-    """The statement is none that may run."""
-
-
-class NoSuchTable(Exception):
-    """The statement names a table that there is not."""
 
 
 def main() -> None:
@@ -147,7 +126,10 @@ class _Database:
                 self._keys[alias.casefold()] = one["key"]
 
     def examine(self, sql: str) -> list[str]:
-        """Take the statement if it may run; the keys of the tables whose cells it needs first. Errors: Refused."""
+        """Take the statement if it may run; the keys of the tables whose cells it needs first.
+
+        Errors: Refused, NoSuchTable.
+        """
         self.used, self._statement, self._tree = [], None, None
         statements = self._connection.extract_statements(sql)
         if len(statements) != 1:
@@ -164,12 +146,7 @@ class _Database:
         tree = json.loads(found[0]) if found else {"error": True, "error_message": "it cannot be read"}
         if tree.get("error"):
             raise Refused(f"The statement cannot be examined: {tree.get('error_message')}")
-        names, views = _names(tree, frozenset(self._keys))
-        self.used = sorted({self._keys[name] for name in names if name in self._keys})
-        for name in sorted(names - views - self._keys.keys()):
-            close = get_close_matches(name, self._keys, n=3)
-            hint = f"; did you mean {', '.join(map(_quoted, close))}?" if close else ""
-            raise NoSuchTable(f"There is no table {_quoted(name)}{hint}")
+        self.used = sorted({self._keys[name] for name in tables_read(tree, self._keys.keys())})
         self._statement, self._tree = statement, tree
         return [key for key in self.used if key not in self._loaded]
 
@@ -305,49 +282,6 @@ def _connect(memory: int, threads: int) -> DuckDBPyConnection:
             "lock_configuration": "true",
         },
     )
-
-
-def _names(tree: object, known: frozenset[str]) -> tuple[set[str], set[str]]:
-    """(tables that a syntax tree names, names that it gives to parts of itself), in lower case.
-
-    Errors: Refused if it holds anything but reading of tables.
-    """
-    names: set[str] = set()
-    views: set[str] = set()
-    waiting: list[object] = [tree]
-    while waiting:
-        node = waiting.pop()
-        if isinstance(node, list):
-            waiting.extend(node)
-        elif isinstance(node, dict):
-            waiting.extend(node.values())
-            kind = str(node.get("type", ""))
-            if kind.endswith("_NODE") and kind not in _READS:
-                raise Refused("Only reading is allowed: there is a statement inside that writes")
-            if kind == "TABLE_FUNCTION":
-                _check_source(node.get("function"))
-            function = str(node.get("function_name", "")).casefold()
-            if function in _FORBIDDEN or function.startswith(("__internal", "duckdb_", "pragma_", "read_")):
-                raise Refused(f"The function {function} may not be used here")
-            if kind == "BASE_TABLE" and (name := _table_name(node, known)):
-                names.add(name)
-            if isinstance(parts := node.get("cte_map"), dict):
-                views.update(str(part["key"]).casefold() for part in parts.get("map", ()))
-    return names, views
-
-
-def _check_source(function: object) -> None:
-    name = str(function.get("function_name", "")).casefold() if isinstance(function, dict) else ""
-    if name not in _SOURCES:
-        raise Refused(f"The function {name or '?'} may not stand in FROM: only tables of the documents can be read")
-
-
-def _table_name(node: dict[str, Any], known: Iterable[str]) -> str:
-    """Its name in lower case; "" of one that tells what tables there are."""
-    *schemas, name = [str(part).casefold() for part in node.get("qualified_name", {}).get("path", [])] or [""]
-    if any(schema not in _SCHEMAS for schema in schemas):
-        raise Refused(f"{'.'.join((*schemas, name))} is no table of the documents")
-    return "" if "information_schema" in schemas or (name == "sqlite_master" and name not in known) else name
 
 
 def _explained(error: Exception) -> dict[str, Any]:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import asyncio
 import json
+import zlib
 from collections.abc import Sequence
 from decimal import Decimal
+from itertools import islice
 
 from sourcebook.errors import ToolError
 from sourcebook.models.base import Tool
@@ -19,6 +21,7 @@ SAMPLES = 3
 
 _SAMPLED = 20  # tables of which rows are shown; of more, only those that were asked for by name
 _LISTED = 100
+_BEGINNING = 200_000  # bytes of a table's cells in which its first rows are looked for
 _COLUMNS = 60
 
 LIST_TABLES = Tool(
@@ -85,19 +88,11 @@ class TableTools:
         found = [one for one in tables if containing.casefold() in searched(one)]
         if not found:
             return f"None of the {len(tables)} tables has {containing!r} in its name, columns or document."
-        parts = [
-            table_text(one, self._sample(one) if number < _SAMPLED else ())
-            for number, one in enumerate(found[:_LISTED])
-        ]
+        cells = self._source.cells([one.table.key for one in found[:_SAMPLED]])
+        parts = [table_text(one, first_rows(one.table, cells.get(one.table.key, b""))) for one in found[:_LISTED]]
         if len(found) > _LISTED:
             parts.append(f"[{len(found) - _LISTED} more tables: name a word that they contain]")
         return "\n\n".join(parts)
-
-    def _sample(self, table: NamedTable) -> Sequence[Sequence[Value]]:
-        try:
-            return self._queries.run(self._source, f"SELECT * FROM {table.name} LIMIT {SAMPLES}").rows  # noqa: S608
-        except ToolError:  # it is gone meanwhile, or too large: its columns are known all the same
-            return ()
 
 
 def table_text(one: NamedTable, samples: Sequence[Sequence[Value]]) -> str:
@@ -109,9 +104,34 @@ def table_text(one: NamedTable, samples: Sequence[Sequence[Value]]) -> str:
     lines = [
         f"{one.name} ({', '.join(columns)})",
         f"  {table.rows:,} rows, from {where(table)}",
-        *(f"  {row_json(row, cell=200)}" for row in samples),
+        *(f"  {row_json(row[:_COLUMNS], cell=200)}" for row in samples),
     ]
     return "\n".join(lines)
+
+
+def first_rows(table: LiveTable, data: bytes) -> list[tuple[Value, ...]]:
+    """The first rows of a table, out of the beginning of its cells (see `types.Table.data`); none if they are long."""
+    try:
+        text = zlib.decompressobj().decompress(data, _BEGINNING).decode("utf-8", "ignore")
+        columns, _ = json.JSONDecoder().raw_decode(text, 1)
+        rows = zip(*(cells.split("\x1f") for cells in columns), strict=True)
+        return [
+            tuple(_typed(cell, column.type) for cell, column in zip(row, table.columns, strict=True))
+            for row in islice(rows, min(SAMPLES, table.rows))
+        ]
+    except (ValueError, IndexError, zlib.error):
+        return []
+
+
+def _typed(cell: str, kind: str) -> Value:
+    if not cell:
+        return None
+    if kind == "BOOLEAN":
+        return cell.lower() == "true"
+    for name, made in (("BIGINT", int), ("HUGEINT", int), ("DOUBLE", float), ("DECIMAL", Decimal)):
+        if kind.startswith(name):
+            return made(cell)
+    return cell
 
 
 def result_text(result: QueryResult) -> str:

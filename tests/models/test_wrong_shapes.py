@@ -1,0 +1,120 @@
+"""Replies whose JSON is not what the format knows: an error of ours, never a crash, never a wrong end."""
+
+import json
+import random
+from collections.abc import Iterator
+from dataclasses import replace
+from typing import Any
+
+import pytest
+
+from sourcebook.errors import ModelError
+from sourcebook.models.base import complete
+from sourcebook.models.http import HttpModel
+from sourcebook.testing.doubles import Double, Fault, Reply, Seen
+from sourcebook.testing.wire import ASKED, WEATHER, WireSuite
+from tests.models.formats.test_huggingface import TestTextGeneration as OfTextGeneration
+from tests.models.formats.test_ollama import TestOllama as OfOllama
+from tests.models.formats.test_openai_chat import TestMistral as OfMistral
+from tests.models.formats.test_openai_chat import TestOpenAIChat as OfOpenAIChat
+from tests.models.formats.test_openai_responses import TestOpenAIResponses as OfOpenAIResponses
+from tests.models.formats.test_replicate import TestReplicate as OfReplicate
+from tests.models.formats.test_replicate import quick  # noqa: F401
+
+SUITES = (OfOpenAIChat, OfMistral, OfOpenAIResponses, OfOllama, OfTextGeneration, OfReplicate)
+STRANGE: tuple[Any, ...] = (None, 7, -1.5, True, "strange", "", [], {}, [None], [[7]], {"strange": None}, ["x"])
+
+
+def places(value: Any, path: tuple[Any, ...] = ()) -> Iterator[tuple[Any, ...]]:
+    """Where in a JSON value something stands."""
+    yield path
+    inner = value.items() if isinstance(value, dict) else enumerate(value) if isinstance(value, list) else ()
+    for key, one in inner:
+        yield from places(one, (*path, key))
+
+
+def changed(value: Any, path: tuple[Any, ...], to: Any) -> Any:
+    if not path:
+        return to
+    copied = value.copy()
+    copied[path[0]] = changed(value[path[0]], path[1:], to)
+    return copied
+
+
+def strange(text: str, dice: random.Random) -> str:
+    """The JSON of an event with one thing in it changed."""
+    before, brace, data = text.partition("{")
+    try:
+        value = json.loads(brace + data)
+    except ValueError:
+        return text
+    place = dice.choice(list(places(value)))
+    return f"{before}{json.dumps(changed(value, place, dice.choice(STRANGE)))}{text[len(text.rstrip()) :]}"
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda one: one.__name__)
+@pytest.mark.parametrize("streamed", [True, False])
+async def test_no_shape_crashes(suite: type[WireSuite], streamed: bool) -> None:
+    made = suite()
+    dice = random.Random(4711)
+    double = made.double()
+    streamed_well, whole_well = double.streamed, double.whole
+
+    def streamed_badly(reply: Reply, seen: Seen) -> list[bytes]:
+        events = streamed_well(reply, seen)
+        number = dice.randrange(len(events))
+        events[number] = strange(events[number].decode(), dice).encode()
+        return events
+
+    def whole_badly(reply: Reply, seen: Seen) -> bytes:
+        return strange(whole_well(reply, seen).decode(), dice).encode()
+
+    double.streamed = streamed_badly  # type: ignore[method-assign]
+    double.whole = whole_badly  # type: ignore[method-assign]
+    async with double:
+        model = made.make(double.url, double.key, 0.5)
+        can = model.capabilities
+        asked = replace(ASKED, streamed=streamed, tools=(WEATHER,) if can.tools else (), logprobs=can.logprobs)
+        ended = failed = 0
+        for _ in range(150):
+            double.say(Reply(thoughts=("So",) if can.reasoning else (), logprobs=(-0.1, -0.2, -0.3)))
+            try:
+                done = await complete(model, asked)
+                assert isinstance(done.text, str)
+                ended += 1
+            except ModelError:
+                failed += 1
+        await model.close()
+    assert ended + failed == 150
+    assert ended
+
+
+@pytest.mark.parametrize("suite", SUITES, ids=lambda one: one.__name__)
+async def test_no_error_of_a_strange_shape_crashes(suite: type[WireSuite]) -> None:
+    made = suite()
+    dice = random.Random(4711)
+    double: Double = made.double()
+    refused_well = double.refusal
+
+    def refused_badly(fault: Fault, seen: Seen) -> tuple[int, Any, bytes]:
+        status, headers, body = refused_well(fault, seen)
+        return status, headers, strange(body.decode(), dice).encode()
+
+    double.refusal = refused_badly  # type: ignore[method-assign]
+    async with double:
+        model: HttpModel = made.make(double.url, double.key)
+        for kind in [*made.errors] * 8:
+            double.say(Fault(error=kind))
+            with pytest.raises(ModelError) as caught:
+                await complete(model, ASKED)
+            assert caught.value.status >= 400
+            assert caught.value.remedy
+        await model.close()
+
+
+def test_the_changes_change_something() -> None:
+    dice = random.Random(1)
+    text = 'event: x\ndata: {"a": [1, {"b": null}]}\n\n'
+    said = {strange(text, dice) for _ in range(50)}
+    assert len(said) > 20
+    assert all(one.startswith("event: x\ndata: ") and one.endswith("\n\n") for one in said)
