@@ -70,7 +70,13 @@ def settings(root: Path) -> Iterator[str]:
 
 def _setting_rows() -> Iterator[tuple[str, str, str, str, str]]:
     """(setting, type, default, environment variable, least value) as the page must have them."""
-    kinds = {int: "whole number", float: "number", str: "text", bool: "true or false"}
+    kinds = {
+        int: "whole number",
+        float: "number",
+        str: "text",
+        bool: "true or false",
+        tuple[str, ...]: "list of texts",
+    }
     for section, kind in config.SECTIONS.items():
         types, default = get_type_hints(kind), kind()
         for one in fields(kind):
@@ -93,7 +99,7 @@ def commands(root: Path, *, write: bool = False) -> Iterator[str]:
     """The parts of cli.md between markers against what click knows."""
     path = root / "docs/cli.md"
     text = path.read_text(encoding="utf-8")
-    wanted = {"commands": _overview(), **{name: _command(name, one) for name, one in cli.commands.items()}}
+    wanted = {"commands": _overview(), **{_mark(name): _command(name, one) for name, one in _leaves()}}
     found = set(re.findall(r"<!-- generated: (\S+) -->", text))
     yield from (f"docs/cli.md: the command {name} is missing" for name in wanted if name not in found)
     yield from (f"docs/cli.md: there is no command {name}" for name in sorted(found - set(wanted)))
@@ -107,8 +113,21 @@ def commands(root: Path, *, write: bool = False) -> Iterator[str]:
         path.write_text(text, encoding="utf-8")
 
 
+def _leaves() -> Iterator[tuple[str, click.Command]]:
+    """Every command that does something, with its whole name ("budget set")."""
+    for name, command in cli.commands.items():
+        if isinstance(command, click.Group):
+            yield from ((f"{name} {inner}", one) for inner, one in command.commands.items())
+        else:
+            yield name, command
+
+
+def _mark(name: str) -> str:
+    return name.replace(" ", "-")
+
+
 def _overview() -> str:
-    lines = [f"| [`{name}`](#{name}) | {_line(one.help or '')} |" for name, one in cli.commands.items()]
+    lines = [f"| [`{name}`](#{_mark(name)}) | {_line(one.help or '')} |" for name, one in _leaves()]
     return "\n".join(["", "| command | what it does |", "| --- | --- |", *lines, "", ""])
 
 
@@ -261,6 +280,9 @@ def _parse_only() -> click.Group:
         pass
 
     def silent(command: click.Command) -> click.Command:
+        if isinstance(command, click.Group):
+            inner = {name: silent(one) for name, one in command.commands.items()}
+            return click.Group(command.name, params=command.params, callback=nothing, commands=inner)
         return click.Command(command.name, params=command.params, callback=nothing)
 
     return click.Group(

@@ -61,7 +61,7 @@ def _needed(preset: Preset) -> list[str]:
 
 
 def _overview(rows: Mapping[str, Preset]) -> str:
-    assert {one.name for one in fields(Capabilities)} == {*CAN, "cites"}
+    assert {one.name for one in fields(Capabilities)} == {*CAN, "cites", "local"}
     lines = [
         "# Providers of models",
         "",
@@ -115,11 +115,11 @@ _KEYS = (
     '   `pip install "sourcebook[keys]"`.',
     "",
     "`sourcebook key set PROVIDER` asks for a key and keeps it in `keys.toml`, with `--encrypt` in `keys.enc`;",
-    "`sourcebook key list` says where keys are, without showing them; `sourcebook key remove PROVIDER` forgets one. For a",
-    "server that is named by its address, PROVIDER is its host, with the port if there is one.",
+    "`sourcebook key list` says where keys are, without showing them; `sourcebook key remove PROVIDER` forgets one.",
+    "For a server that is named by its address, PROVIDER is its host, with the port if there is one.",
     "",
-    "A key never stands in `sourcebook.toml`: what looks like one there, or in a model's URL, is an error. Keys are kept",
-    "out of messages, logs and the records of answers, also where a vendor quotes them.",
+    "A key never stands in `sourcebook.toml`: what looks like one there, or in a model's URL, is an error. Keys are",
+    "kept out of messages, logs and the records of answers, also where a vendor quotes them.",
     "",
 )
 
@@ -142,6 +142,7 @@ def _page(name: str, preset: Preset) -> str:
         f"| where | {_place(preset)} |",
         f"| key | {_key(name, preset)} |",
         f"| window | {preset.window:,} tokens, if neither `window` nor what is known of the model says otherwise |",
+        f"| silence borne | {preset.timeout:g} seconds, if `timeout` does not say otherwise |",
         f"| after | <https://{preset.source}> |",
         "",
     ]

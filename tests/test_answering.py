@@ -10,9 +10,9 @@ from pathlib import Path
 import pytest
 
 from sourcebook import Answer, Citation, Scope, Sourcebook
-from sourcebook.config import Config, Parts, Route
+from sourcebook.config import Agent, Config, Parts, Retrieve, Route
 from sourcebook.errors import BudgetExceeded, ConfigError, DeadlineExceeded, NotFound, QuotaExhausted
-from sourcebook.models.base import Switched
+from sourcebook.models.base import Switched, ToolCall
 from sourcebook.replay import replay
 from sourcebook.testing.doubles import Fault, Reply
 from sourcebook.types import Unsupported, Usage
@@ -214,7 +214,7 @@ async def test_conversations_go_on_in_another_process(tmp_path: Path, vendor: Ve
     async with await Sourcebook.open(tmp_path / "book", config=config) as book:
         answer = await book.ask("And how tall is it?", conversation=conversation)
         assert answer.text == "It is 41 metres tall."
-        assert book.answer_record(answer.id)["searched"] == "How tall is the lighthouse?"
+        assert book.answer_record(answer.id)["searched"]["question"] == "How tall is the lighthouse?"
     told = json.dumps(vendor.seen[before + 1].body["messages"])
     assert "When was the lighthouse built?" in told
 
@@ -223,3 +223,61 @@ async def test_a_model_that_nobody_knows(tmp_path: Path) -> None:
     async with await opened(tmp_path, "never-heard-of:model") as book:
         with pytest.raises(ConfigError):
             await book.ask("When was the lighthouse built?")
+
+
+def lamps(number: int) -> int:
+    """How many lamps so many lighthouses have. number: of lighthouses"""
+    return number * 7
+
+
+async def test_a_model_uses_tools(tmp_path: Path, vendor: Vendor) -> None:
+    pytest.importorskip("duckdb")
+    calls = (
+        ToolCall(id="c1", name="query_table", arguments='{"sql": "SELECT SUM(height) FROM towers"}'),
+        ToolCall(id="c2", name="lamps", arguments='{"number": 3}'),
+    )
+    vendor.say(
+        Reply(pieces=(), tool_calls=calls, finish="tool_calls"),
+        Reply(pieces=("The lighthouse was built in 1873 [1].",)),
+    )
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "towers.csv").write_text("name,height\nGull,41\nTern,30\n")
+    book = await opened(tmp_path, vendor.model)
+    config = replace(book.config, agent=Agent(tools=("search", "tables", f"python:{__name__}:lamps")))
+    await book.close()
+    async with await Sourcebook.open(tmp_path / "book", config=config) as book:
+        answer = await book.ask("When was the lighthouse built?")
+        record = book.answer_record(answer.id)
+        assert (await replay(book, answer.id, run=False)).same_bytes is None
+    assert answer.text == "The lighthouse was built in 1873."
+    results = [one["content"] for one in vendor.seen[-1].body["messages"] if one["role"] == "tool"]
+    assert "71" in results[0]
+    assert "21" in results[1]
+    assert {one["function"]["name"] for one in vendor.seen[0].body["tools"]} == {
+        "search", "list_tables", "query_table", "lamps",
+    }  # fmt: skip
+    first = record["steps"]["steps"][0]
+    assert [run["tool"] for run in first["calls"]] == ["query_table", "lamps"]
+
+
+async def test_tools_that_are_none(tmp_path: Path, vendor: Vendor) -> None:
+    book = await opened(tmp_path, vendor.model)
+    await book.close()
+    for spec in ("nothing", "python:no.such.module:f", "python:json:nothing"):
+        config = replace(book.config, agent=Agent(tools=(spec,)))
+        async with await Sourcebook.open(tmp_path / "book", config=config) as other:
+            with pytest.raises(ConfigError):
+                await other.ask("When was the lighthouse built?")
+
+
+async def test_a_question_of_several_parts(tmp_path: Path, vendor: Vendor) -> None:
+    parts = '{"questions": ["When was the lighthouse built?", "How tall is the lighthouse?"]}'
+    vendor.say(Reply(pieces=(parts,)), GOOD)
+    book = await opened(tmp_path, vendor.model)
+    await book.close()
+    config = replace(book.config, retrieve=Retrieve(decompose=True))
+    async with await Sourcebook.open(tmp_path / "book", config=config) as book:
+        answer = await book.ask("When was the lighthouse built, and how tall is it?")
+    assert answer.known
+    assert len(vendor.seen) == 2

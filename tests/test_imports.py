@@ -9,21 +9,33 @@ from pathlib import Path
 import sourcebook
 
 VENDORS = {
+    "aiohttp",
     "alembic",
     "click",
+    "cryptography",
+    "duckdb",
     "filelock",
+    "jinja2",
+    "jsonschema",
     "kiwipiepy",
     "kreuzberg",
+    "matplotlib",
+    "mcp",
     "numpy",
     "onnxruntime",
     "pathspec",
+    "pydantic",
     "qdrant_edge",
     "rich",
     "sourcebook_minilm",
+    "splintr",
     "sqlalchemy",
+    "starlette",
     "Stemmer",
     "tokenizers",
+    "uvicorn",
     "watchfiles",
+    "xllamacpp",
     "yaml",
 }
 
@@ -75,8 +87,15 @@ assert dict(os.environ) == environment
 
 
 def test_every_module_can_be_imported_alone_and_does_nothing(tmp_path: Path) -> None:
-    # What stands inside the extractive model is loaded when it answers for the first time, and computes at once.
-    late = ("sourcebook.testing", "sourcebook.models.extractive.", "sourcebook.catalog.migrations")
+    # What stands inside the extractive model is loaded when it answers for the first time, and computes at once; the
+    # sandbox of templates with the first template; interop with the framework that its user has loaded already.
+    late = (
+        "sourcebook.testing",
+        "sourcebook.models.extractive.",
+        "sourcebook.catalog.migrations",
+        "sourcebook.prompt.sandbox",
+        "sourcebook.interop.",
+    )
     root = Path(sourcebook.__file__).parent
     names = [".".join(path.relative_to(root.parent).with_suffix("").parts) for path in sorted(root.rglob("*.py"))]
     wanted = [name.removesuffix(".__init__") for name in names if not name.startswith(late)]
@@ -88,11 +107,16 @@ for name in {wanted!r}:
 assert threading.active_count() == 1
 """
     heavy = {
+        "aiohttp",
         "alembic",
+        "duckdb",
+        "jinja2",
         "kiwipiepy",
         "kreuzberg",
+        "mcp",
         "numpy",
         "onnxruntime",
+        "pydantic",
         "qdrant_edge",
         "rich",
         "sqlalchemy",

@@ -7,8 +7,8 @@ from collections.abc import AsyncGenerator, Sequence
 from contextlib import aclosing
 from dataclasses import asdict, dataclass, field, replace
 from hashlib import sha256
-from uuid import uuid4
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 from sourcebook.catalog import answers
 from sourcebook.models.base import Finish, Model, ModelEvent, Switched
@@ -17,20 +17,27 @@ from sourcebook.models.wire import to_json
 from sourcebook.prompt.base import Background, Composition
 from sourcebook.prompt.cite import AnswerPart, Reading, cite
 from sourcebook.prompt.compose import compose_prompt
-from sourcebook.types import Answer, Hit, Question
+from sourcebook.types import Answer, Hit, PassageId, Question
 
 if TYPE_CHECKING:
     from sourcebook.book import Sourcebook as Book
+    from sourcebook.prompt.agent import AgentLoop
     from sourcebook.prompt.memory import Recollection
     from sourcebook.prompt.templates import Template
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Recalled:
-    """What a conversation brings to a question. notes: what went wrong on the way, for the record."""
+    """What a conversation brings to a question.
+
+    question: as one that stands alone, by the asker, a rule or the model, with this version of the prompt.
+    notes: what went wrong on the way, for the record.
+    """
 
     recollection: Recollection | None = None
     question: str = ""
+    rewritten_by: str = "asker"
+    prompt: str = ""
     notes: tuple[str, ...] = ()
 
 
@@ -40,6 +47,12 @@ class Run:
 
     finish: Finish | None = None
     switched: list[Switched] = field(default_factory=list)
+    agent: AgentLoop | None = None
+
+    def evidence(self) -> Sequence[Hit]:
+        """The passages by number: those of the prompt, and what tools have found besides."""
+        assert self.agent is not None
+        return self.agent.run.evidence
 
     async def watch(self, events: AsyncGenerator[ModelEvent, None]) -> AsyncGenerator[ModelEvent, None]:
         """The events as they are."""
@@ -86,7 +99,64 @@ async def recall(book: Book, question: Question) -> Recalled:
         home=book.home,
     )
     notes = (rewritten.note,) if rewritten.note else ()
-    return Recalled(recollection=found, question=rewritten.text, notes=notes)
+    return Recalled(
+        recollection=found,
+        question=rewritten.text,
+        rewritten_by=rewritten.by,
+        prompt=rewritten.prompt,
+        notes=notes,
+    )
+
+
+async def searched(book: Book, question: Question, recalled: Recalled) -> list[Hit]:
+    """retrieve: for the question, or for each of the questions that it is made of, in turns."""
+    from sourcebook.pipeline import retrieve
+
+    top = book.config.answer.passages
+    whole = replace(question, text=recalled.question)
+    if not book.config.retrieve.decompose:
+        return await retrieve(book, whole, top=top)
+    from sourcebook.prompt.rewrite import Bounds, decompose
+
+    bounds = Bounds(
+        seconds=book.config.memory.seconds,
+        deadline=question.deadline,
+        tenant=question.scope.tenant,
+        account=question.account,
+    )
+    parts = await decompose(
+        recalled.question, model=book.model, words=book.analyzer.words, bounds=bounds, home=book.home
+    )
+    asked = [whole, *(replace(whole, text=one) for one in parts.questions if "{" not in one and one != whole.text)]
+    found = [await retrieve(book, one, top=top) for one in asked]
+    hits: dict[PassageId, Hit] = {}
+    for rank in range(top):
+        for some in found:
+            if rank < len(some):
+                hits.setdefault(some[rank].passage.id, some[rank])
+    return list(hits.values())[:top]
+
+
+async def running(
+    book: Book, question: Question, composition: Composition, run: Run
+) -> AsyncGenerator[ModelEvent, None]:
+    """route: the model's events; with tools, those of the agent loop's answer."""
+    if not book.tools.some or book.model.capabilities.cites:
+        return run.watch(book.model.stream(composition.request))
+    from sourcebook.prompt.agent import AgentLoop
+    from sourcebook.prompt.agent_run import Bounds
+
+    settings = book.config.agent
+    bounds = Bounds(
+        steps=settings.steps,
+        tokens=settings.tokens,
+        seconds=settings.seconds,
+        cost=settings.cost,
+        parallel=settings.parallel,
+        repeats=settings.repeats,
+    )
+    run.agent = AgentLoop(book.model, await book.tools.for_question(question), composition.request, bounds=bounds)
+    return run.watch(run.agent.answer())
 
 
 async def composed(
@@ -148,7 +218,12 @@ async def _background(book: Book, question: Question, template: Template, recall
 
 
 def cited(
-    book: Book, model: Model, question: Question, composition: Composition, events: AsyncGenerator[ModelEvent, None]
+    book: Book,
+    model: Model,
+    question: Question,
+    composition: Composition,
+    events: AsyncGenerator[ModelEvent, None],
+    run: Run | None = None,
 ) -> AsyncGenerator[AnswerPart, None]:
     """cite: the model's events into an answer whose citations hold."""
     reading: Reading | None = None
@@ -166,6 +241,7 @@ def cited(
         model=model.name,
         verify=book.verifier(question.scope),
         reading=reading,
+        evidence=None if run is None or run.agent is None else run.evidence,
         left_out=composition.left_out,
     )
 
@@ -185,17 +261,22 @@ async def remember(
     book: Book, question: Question, composition: Composition, run: Run, answer: Answer, recalled: Recalled
 ) -> None:
     """remember, second half: the answer with all that made it, and the turn of the conversation."""
+    request, steps = composition.request, None
+    if run.agent is not None:
+        steps = run.agent.run.record()
+        request = replace(run.agent.request, evidence=run.agent.run.evidence)
     made_from: dict[str, Any] = {
         "prompt": composition.version,
         "answer_tag": composition.answer_tag,
-        "request": request_record(composition.request),
-        "passages": [hit_record(hit) for hit in composition.request.evidence],
+        "request": request_record(request),
+        "passages": [hit_record(hit) for hit in request.evidence],
+        "steps": steps,
         "left_out": [asdict(one) for one in answer.left_out],
         "unsupported": [asdict(one) for one in answer.unsupported],
         "embedding": book.embedding_fingerprint,
         "switched": [asdict(one) for one in run.switched],
         "conversation": question.conversation,
-        "searched": recalled.question,
+        "searched": {"question": recalled.question, "by": recalled.rewritten_by, "prompt": recalled.prompt},
         "notes": list(recalled.notes),
     }
     if run.finish is not None:

@@ -152,9 +152,9 @@ class BlockingSourcebook:
         while (part := self._run(following())) is not None:
             yield part
 
-    def converse(self, *, scope: Scope | None = None) -> str:
+    def converse(self, *, scope: Scope | None = None, owner: Iterable[str] | None = None) -> str:
         """Begin a conversation; its id is for `ask` and `stream`."""
-        return self.book.converse(scope=scope)
+        return self.book.converse(scope=scope, owner=owner)
 
     def ledger(self) -> list[LedgerEntry]:
         """Every document that is known."""

@@ -16,6 +16,7 @@ from typing import TYPE_CHECKING, Any, Self
 from sourcebook import config as configuration
 from sourcebook.book_index import UNSETTLED, BookIndex
 from sourcebook.book_models import BookModels
+from sourcebook.book_tools import BookTools
 from sourcebook.catalog import answers, reads
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.records import SourceRecord
@@ -74,6 +75,7 @@ class Sourcebook:
         self._syncing = asyncio.Lock()
         self.index = BookIndex(self)
         self.models = BookModels(self)
+        self.tools = BookTools(self)
         self._tending: set[asyncio.Task[None]] = set()
         self.seen_epoch = -1  # the newest epoch of the catalog that a search has seen
         self._listed = self._done = 0
@@ -112,6 +114,7 @@ class Sourcebook:
     async def close(self) -> None:
         """Write everything out and let go of files, processes and locks."""
         await self._finish_tending()
+        await self.tools.close()
         await self.models.close()
         await self.index.close()
         if "parsers" in self.__dict__:
@@ -314,11 +317,16 @@ class Sourcebook:
             deadline=None if seconds is None else monotonic() + seconds,
         )
 
-    def converse(self, *, scope: Scope | None = None) -> str:
-        """Begin a conversation; its id is for `ask` and `stream`, in this process or any other."""
+    def converse(self, *, scope: Scope | None = None, owner: Iterable[str] | None = None) -> str:
+        """Begin a conversation; its id is for `ask` and `stream`, in this process or any other.
+
+        owner: those of the scope's names whose it is, and whose facts are recalled in it: the user's own name, where
+        the scope holds changing groups besides. None: all of them.
+        """
         from sourcebook.catalog.conversations import start_conversation
 
-        return start_conversation(self.catalog, scope or Scope())
+        names = None if owner is None else frozenset(owner)
+        return start_conversation(self.catalog, scope or Scope(), owner=names)
 
     # --- looking inside ---------------------------------------------------------------------------------------
 

@@ -56,9 +56,11 @@ class BookModels:
 
     def configured(self) -> tuple[str, ...]:
         """URLs of the models that the settings name."""
+        from sourcebook.models.route.policy import without_overrides
+
         config = self._owner.config
         named = config.route.models if name_of(config.parts.model) == ROUTE else (config.parts.model,)
-        return tuple(url.partition("#")[0] for url in named)
+        return tuple(without_overrides(url) for url in named)
 
     def chosen(self) -> Model:
         """The model that answers, as the settings say. Errors: ConfigError, MissingExtra, NotAuthorised."""
@@ -69,7 +71,9 @@ class BookModels:
 
     def open(self, url: str) -> Model:
         """A model by its URL, with the retries, limits and deadline of the section [route] around it."""
-        model = self.leaf(url)
+        from sourcebook.models.route.policy import without_overrides
+
+        model = self.leaf(without_overrides(url))
         if model.capabilities.cites:
             return model
         return self._routed((url,), leaf=model)
@@ -110,6 +114,9 @@ class BookModels:
         settings = self._owner.config.route
         if leaf is not None:  # there is nothing to choose from
             settings = replace(settings, strategy="fallback", hedge_percentile=0.0)
+            if leaf.capabilities.local:  # it is not silent, it is slow
+                settings = replace(settings, attempts=1, rounds=1, first_seconds=0.0, idle_seconds=0.0)
+                settings = replace(settings, breaker_failures=0, deadline_seconds=0.0)
         return build(settings, self.leaf if leaf is None else (lambda _: leaf), models=urls, price=self._price)
 
     def _metered(self, model: Model, url: str) -> Model:
@@ -127,12 +134,12 @@ class BookModels:
 
         return known(provider, model, self._owner.home / FILE)
 
-    def _price(self, name: str, usage: Usage) -> int:
+    def _price(self, name: str, usage: Usage) -> int | None:
         from sourcebook.models.cost.price import price
 
         provider, _, model = name.partition(":")
         found = self._known(_payee(provider), model)
-        return 0 if found is None else price(usage, found)
+        return price(usage, found) if found is not None and found.priced else None
 
     async def close(self) -> None:
         """Close what was opened, and write the ledger out."""

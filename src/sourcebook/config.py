@@ -74,7 +74,8 @@ class Retrieve:
     closeness: with "standardised", how much it counts that the question's words stand close together; 0: not.
     dense, keyword: weights of the channels for languages that the embedder knows; in other languages the dense
     channel gets `dense_foreign`. candidates: proposals taken from each channel.
-    merge: join neighbouring passages into one hit. fold: show near-duplicates once.
+    merge: join neighbouring passages into one hit. fold: show near-duplicates once. decompose: a question that asks
+    several things is searched for part by part when it is answered.
     """
 
     fusion: str = "standardised"
@@ -85,6 +86,7 @@ class Retrieve:
     closeness: float = 2.0
     merge: bool = True
     fold: bool = True
+    decompose: bool = False
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -213,13 +215,16 @@ class Sources:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Agent:
-    """What one run of the agent loop may take, all its steps together; docs/tools.md tells more.
+    """The tools of a model that generates, and what one run of the agent loop may take; docs/tools.md tells more.
 
+    tools: "search", "tables", "python:package.module:function", "openapi:URL", "mcp:URL" or "mcp:COMMAND"; none: the
+    model answers at once, from the passages that were found.
     steps: calls of the model; the last one has to answer. tokens: of all prompts and replies. seconds: of time.
     cost: micro-US-dollars. parallel: tool calls at once. repeats: how often the very same call is really made.
     tool_seconds, tool_characters: time of one tool call, and length of its result.
     """
 
+    tools: tuple[str, ...] = ()
     steps: int = 8
     tokens: int = 200_000
     seconds: float = 120.0
@@ -279,6 +284,10 @@ def load(home: Path, environment: Mapping[str, str] | None = None) -> Config:
             raise ConfigError(f"{path} is not valid TOML: {error}", remedy="Correct the file") from error
         except OSError as error:
             raise ConfigError(f"{path} cannot be read: {error.strerror}", remedy="Check its permissions") from error
+    if written:
+        from sourcebook.models.keys import refuse_keys
+
+        refuse_keys(written, str(path))
     for name in written:
         if name not in SECTIONS:
             raise ConfigError(f"{path} has an unknown section [{name}]", remedy=f"Known: {', '.join(SECTIONS)}")

@@ -165,7 +165,8 @@ class ModelError(SourcebookError):
         self.text = text
 
     def __reduce__(self) -> tuple[object, ...]:
-        return _rebuild_model_error, (type(self), self.args[0], {**self.__dict__})
+        fields = {name: value for name, value in self.__dict__.items() if not name.startswith("__")}
+        return _rebuild_model_error, (type(self), self.args[0], fields)
 
 
 def _rebuild_model_error(kind: type[ModelError], message: str, fields: dict[str, Any]) -> ModelError:

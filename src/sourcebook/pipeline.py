@@ -17,7 +17,7 @@ from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING
 
-from sourcebook.answering import Run, cited, composed, recall, remember
+from sourcebook.answering import Run, cited, composed, recall, remember, running, searched
 from sourcebook.catalog.embeddings import text_key
 from sourcebook.catalog.reads import count_live, live_ids, live_passages
 from sourcebook.catalog.records import DocumentRecord, Draft, Failure, Reusable, SourceRecord
@@ -68,10 +68,11 @@ async def ingest(book: Book, record: SourceRecord, source: Source, *, retry: boo
 async def answer(book: Book, question: Question) -> AsyncGenerator[AnswerPart, None]:
     """Answer a question: pieces of text and their citations as they come, and the finished answer last."""
     recalled = await recall(book, question)
-    hits = await retrieve(book, replace(question, text=recalled.question), top=book.config.answer.passages)
+    hits = await searched(book, question, recalled)
     composition = await composed(book, book.model, question, hits, recalled)
     run = Run()
-    parts = cited(book, book.model, question, composition, run.watch(book.model.stream(composition.request)))
+    events = await running(book, question, composition, run)
+    parts = cited(book, book.model, question, composition, events, run)
     async with aclosing(parts):
         async for part in parts:
             if isinstance(part, Answer):

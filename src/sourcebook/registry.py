@@ -32,7 +32,9 @@ _BEHIND_HTTP = (
 
 _OF_MODELS = {
     "extractive": Entry("sourcebook.models.extractive:open_extractive"),
+    "langchain": Entry("sourcebook.interop.langchain:open_langchain", extra="langchain"),
     "llama": Entry("sourcebook.models.llama:open_llama", extra="llama"),
+    "llamaindex": Entry("sourcebook.interop.llamaindex:open_llamaindex", extra="llamaindex"),
 }
 
 BUILT_IN: dict[str, dict[str, Entry]] = {

@@ -167,8 +167,8 @@ class Table:
 
     name: of the sheet or the database's table; "" if the file itself is the table. columns: their names differ,
     whatever their case. rows: how many. places: (row number there, from 1; how many) of each run of adjacent rows.
-    data: the cells: zlib of a JSON list of batches of rows, the first a small one; a batch is a list of columns; a column is the text of
-    its cells, such as SQL reads for its type, parted by U+001F; an empty one is NULL.
+    data: the cells: zlib of a JSON list of batches of rows, the first a small one; a batch is a list of columns; a
+    column is the text of its cells, such as SQL reads for its type, parted by U+001F; an empty one is NULL.
     """
 
     name: str

@@ -203,6 +203,12 @@ def test_what_is_known_of_the_model() -> None:
     assert opened("openai:m").count_tokens("One two") == 3
 
 
+def test_how_much_silence_is_borne() -> None:
+    assert opened("openai:m")._idle == 600  # it thinks without a word
+    assert opened("openai:m?timeout=7.5")._idle == 7.5
+    assert opened("https://llm.example.com/v1?model=m")._idle == 120
+
+
 def test_a_server_that_must_be_told_its_window() -> None:
     for url, found, window in (
         ("ollama:m", None, 8192),

@@ -30,7 +30,7 @@ from sourcebook.prompt.tools.base import Toolboxes
 from sourcebook.prompt.tools.functions import FunctionTools
 from sourcebook.prompt.tools.search import SearchTool
 from sourcebook.types import Answer, Citation, Hit, Passage, PassageId, Usage
-from tests.prompt.told import Told, ask, say, think
+from tests.prompt.told import Told, Turn, ask, say, think
 
 QUESTION = ModelRequest(
     question="How tall?",
@@ -581,7 +581,7 @@ async def test_a_led_model_that_ignores_the_protocol_has_answered() -> None:
 
 async def test_a_led_model_that_is_lost_in_the_protocol_is_asked_plainly() -> None:
     usage = Usage(input_tokens=7, output_tokens=100, cost=3)
-    lost = [say('{"thought": "why, why, why, why'), Finish(reason="length", usage=usage)]
+    lost: Turn = [say('{"thought": "why, why, why, why'), Finish(reason="length", usage=usage)]
     model = Told(lost, [say("It "), say("is 3.")], tools=False, schema=True)
     loop = AgentLoop(model, functions(add), QUESTION)
     events = await events_of(loop)
@@ -606,6 +606,7 @@ async def test_a_led_model_has_its_results_in_one_turn() -> None:
     await events_of(AgentLoop(model, functions(add), QUESTION, bounds=Bounds(steps=2)))
     messages = model.requests[1].messages
     assert [message.role for message in messages] == ["system", "user", "assistant", "user"]
+    assert messages[2].text.splitlines()[1] == 'I have called add with {"one": 1, "other": 1}.'
     assert messages[-1].text.count("add returned:") == 2
     assert "No tool can be called any more" in messages[-1].text
 

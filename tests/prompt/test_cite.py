@@ -6,7 +6,7 @@ from functools import partial
 import pytest
 
 from sourcebook.models.base import CitedPart, Finish, ModelEvent, ModelRequest, TextPart
-from sourcebook.prompt.cite import cite
+from sourcebook.prompt.cite import AnswerPart, cite
 from sourcebook.types import Answer, Citation, Hit, Passage, PassageId, Usage
 
 TEXT = "The lighthouse was built in 1873. It is 41 metres tall."
@@ -23,7 +23,7 @@ DONE = Finish(reason="stop", usage=Usage(input_tokens=9))
 
 async def cited(
     events: Sequence[ModelEvent], verify: Callable[[Citation], bool] = lambda citation: True
-) -> list[str | Citation | Answer]:
+) -> list[AnswerPart]:
     async def coming() -> AsyncIterator[ModelEvent]:
         for event in events:
             yield event

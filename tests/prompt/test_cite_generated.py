@@ -1,4 +1,4 @@
-"""The text of models that generate: markers into verified citations, sentence by sentence, and what nothing supports."""
+"""The text of models that generate: markers into verified citations, and what nothing supports."""
 
 import asyncio
 from collections.abc import AsyncGenerator, Callable, Sequence

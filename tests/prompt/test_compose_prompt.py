@@ -1,7 +1,7 @@
 """The prompt for models that generate: what goes in, where it stands, what is left out, and what it cannot be told."""
 
 import re
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 import pytest
@@ -21,7 +21,7 @@ class Counting:
     """A model that counts words."""
 
     window: int = 100_000
-    capabilities: Capabilities = Capabilities()
+    capabilities: Capabilities = field(default_factory=Capabilities)
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())

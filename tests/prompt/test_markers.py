@@ -1,5 +1,7 @@
 """A model's text with markers, in pieces of any size, into sentences and the passages that they cite."""
 
+from itertools import pairwise
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -12,7 +14,7 @@ NAMES = ("Gull Island", "Harbour", "Third")
 def read(text: str, cuts: list[int] | None = None, names: tuple[str, ...] = NAMES) -> list[Sentence]:
     reader = SentenceReader(lambda: names)
     places = [0, *(cuts or []), len(text)]
-    given = [one for start, end in zip(places, places[1:], strict=False) for one in reader.feed(text[start:end])]
+    given = [one for start, end in pairwise(places) for one in reader.feed(text[start:end])]
     return given + reader.close()
 
 
@@ -31,7 +33,8 @@ def seen(text: str, names: tuple[str, ...] = NAMES) -> list[tuple[str, list[int]
         ("[1] Built in 1873. [2] It is tall.", [("Built in 1873.", [1]), (" It is tall.", [2])]),
         ("Old [1] and tall [2].", [("Old and tall.", [1, 2])]),
         ("建于1873年[1]。它高41米【2】。", [("建于1873年。", [1]), ("它高41米。", [2])]),
-        ("1873년에 지어졌습니다[1]. 높이는 41미터입니다 [2].", [("1873년에 지어졌습니다.", [1]), (" 높이는 41미터입니다.", [2])]),
+        ("1873년에 지어졌습니다[1]. 높이는 41미터입니다 [2].",
+         [("1873년에 지어졌습니다.", [1]), (" 높이는 41미터입니다.", [2])]),
         ("A one [^1]. B two [[2]]. C 3 【1†source】. D four ［2］.",
          [("A one.", [1]), (" B two.", [2]), (" C 3.", [1]), (" D four.", [2])]),
         ("So it is [Passage 2]. And so [Passages 1 and 2]. Ja [Quelle 3].",
@@ -57,8 +60,9 @@ def test_markers_go_to_the_sentence_that_they_are_for(text: str, sentences: list
     "text",
     [
         "Use rows_of[1] here.", "Let x[1] = 5 be.", "Then matrix[2] = 5.", "It is a[0] then.", "In [1984] it was.",
-        "See [1](http://example.org).", "See [the book] here.", "Use `rows [1]` here.", "He said [sic] so.", "An [ open",
-        "Odd [1", "Odd [", "Odd `tick [1", "[100] and [1234].", "[1, 2000].", "[9-1].", "thatItem[2].", "f(x)[1].",
+        "See [1](http://example.org).", "See [the book] here.", "Use `rows [1]` here.", "He said [sic] so.",
+        "An [ open", "Odd [1",
+        "Odd [", "Odd `tick [1", "[100] and [1234].", "[1, 2000].", "[9-1].", "thatItem[2].", "f(x)[1].",
     ],
 )  # fmt: skip
 def test_what_is_no_marker_stays_as_it_is(text: str) -> None:
@@ -117,8 +121,8 @@ def test_a_model_may_cite_itself() -> None:
 
 
 PIECES = st.sampled_from(
-    ["[1]", " [2]", "[3", "]", "The ", "is tall", " built", ". ", ".", "\n", "`", "```", "\n```\n", "x", "1", "[", "Mr. ",
-     "- ", "。", "建", "다", " Then", "[0]", "(", "\n\n", "【", "】", "# ", "| ", "According to ", ": ", "b_c"]
+    ["[1]", " [2]", "[3", "]", "The ", "is tall", " built", ". ", ".", "\n", "`", "```", "\n```\n", "x", "1", "[",
+     "Mr. ", "- ", "。", "建", "다", " Then", "[0]", "(", "\n\n", "【", "】", "# ", "| ", "According to ", ": ", "b_c"]
 )  # fmt: skip
 
 

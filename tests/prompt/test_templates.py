@@ -281,7 +281,8 @@ def test_values_are_never_run_as_templates() -> None:
 def test_what_templates_need_is_there(save: Save) -> None:
     body = (
         "{% user %}{{ texts|join(', ') }}; {{ texts|length }}; {{ n + 1 }}; {{ x|upper ~ '!' }};"
-        "{% for t in texts %} {{ loop.index }}{{ t.strip() }}{% if not loop.last %},{% endif %}{% endfor %}{% enduser %}"
+        "{% for t in texts %} {{ loop.index }}{{ t.strip() }}{% if not loop.last %},{% endif %}{% endfor %}"
+        "{% enduser %}"
     )
     home = save("mine", body, more=declared(x="text", n="integer", texts="texts"))
     assert load("mine", home).messages(x="a", n=2, texts=["b", "c "])[0].text == "b, c ; 2; 3; A!; 1b, 2c"

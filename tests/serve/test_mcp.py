@@ -16,7 +16,7 @@ import pytest
 
 from sourcebook.book import Sourcebook
 from sourcebook.config import Config, Parts
-from sourcebook.errors import ConfigError
+from sourcebook.errors import ConfigError, MissingExtra
 from sourcebook.filters import parse_filter
 from sourcebook.models.base import Switched
 from sourcebook.serve import mcp_tools
@@ -402,3 +402,9 @@ def test_wrong_options_are_told(arguments: list[str]) -> None:
     result = CliRunner().invoke(mcp, arguments)
     assert result.exit_code != 0
     assert type(result.exception).__name__ in ("ConfigError", "FilterError")
+
+
+async def test_without_the_sdk_the_extra_is_named(book: Sourcebook, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp_types", None)
+    with pytest.raises(MissingExtra, match=r'pip install "sourcebook\[mcp\]"'):
+        server_of(book, Served())

@@ -272,6 +272,7 @@ class Catalog:
                     for one in staged
                 ],
             )
+            forget_gone(connection, [one.document_id for one in staged])
             _advance(connection)
 
     def fail(self, failures: Sequence[Failure]) -> None:

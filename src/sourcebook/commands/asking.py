@@ -4,12 +4,25 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
-from typing import TextIO
+from typing import TYPE_CHECKING, TextIO, TypedDict
 
 import click
 
 from sourcebook.commands.base import asking_options, home_option, json_option, opened, print_json, run, scope_of
 from sourcebook.errors import SourcebookError
+
+if TYPE_CHECKING:
+    from sourcebook.types import Scope
+
+
+class Asking(TypedDict):
+    """How a question is asked."""
+
+    scope: Scope
+    where: str | None
+    conversation: str | None
+    account: str
+    seconds: float | None
 
 
 @click.command()
@@ -21,12 +34,18 @@ from sourcebook.errors import SourcebookError
     multiple=True,
     help="Add this file or folder and sync first, all in one go (repeatable)",
 )
+@click.option("--conversation", metavar="ID", help="Ask within this conversation, or begin one with: new")
+@click.option("--account", default="default", show_default=True, metavar="NAME", help="Whose budget pays")
+@click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="N", help="How long it may take")
 @asking_options
 @home_option
 @json_option
 def ask(
     question: str | None,
     sources: tuple[str, ...],
+    conversation: str | None,
+    account: str,
+    seconds: float | None,
     where: str | None,
     names: tuple[str, ...],
     tenant: str,
@@ -47,13 +66,20 @@ def ask(
             if sources:
                 await book.sync(wait=60.0)
             scope = scope_of(tenant, names)
+            within = book.converse(scope=scope) if conversation == "new" else conversation
+            options: Asking = {
+                "scope": scope, "where": where, "conversation": within, "account": account, "seconds": seconds
+            }  # fmt: skip
             for name, text in questions:
                 if batch is not None:
-                    print_json({"id": name, **answer_json(await book.ask(text, scope=scope, where=where))})
+                    print_json({"id": name, **answer_json(await book.ask(text, **options))})
                 elif as_json:
-                    print_json(answer_json(await book.ask(text, scope=scope, where=where)))
+                    more = {} if within is None else {"conversation": within}
+                    print_json({**answer_json(await book.ask(text, **options)), **more})
                 else:
-                    await show_answer(book.stream(text, scope=scope, where=where))
+                    await show_answer(book.stream(text, **options))
+                    if conversation == "new":
+                        click.echo(f"The conversation is {within}", err=True)
 
     run(work())
 

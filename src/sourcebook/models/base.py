@@ -198,6 +198,7 @@ class Capabilities:
     """What a model can do. The core asks for these, never for a vendor's name.
 
     continues: a last assistant message is taken as the beginning of the reply. caches: honours `Message.keep`.
+    local: it runs in this process: no vendor, no network, and as slow as the machine.
     cites: it reads question and evidence and cites itself (CitedPart); of other models the [n] markers are resolved.
     """
 
@@ -211,6 +212,7 @@ class Capabilities:
     caches: bool = False
     seed: bool = False
     cites: bool = False
+    local: bool = False
 
 
 class Model(Protocol):

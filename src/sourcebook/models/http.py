@@ -67,6 +67,7 @@ class HttpModel:
         self._counted_by = counted_by
         self._idle = idle_seconds
         self._key = key
+        self._sending: set[asyncio.Future[None]] = set()
         self._proxies: dict[str, str | None] = {}
         self._session: ClientSession | None = None
         self._loop: asyncio.AbstractEventLoop | None = None
@@ -109,10 +110,10 @@ class HttpModel:
                 finished = finished or isinstance(event, Finish)
                 yield reply.noted(event)
             if not finished:
-                raise reply.broken(reply.break_reason or "the connection was closed")
+                raise reply.broken(reply.break_reason or "the connection was closed") from reply.silence
         finally:
             if not finished and (cancelling := reader.cancelling_call()) is not None:
-                await self._send_off(cancelling)
+                self._send_off(cancelling)
 
     async def _events(
         self, response: ClientResponse, reader: Reader, reply: _Reply
@@ -137,7 +138,10 @@ class HttpModel:
             async with reply.time_for_a_read(self._idle):
                 return await response.content.readany()
         except (ClientError, OSError, _Silence) as error:
+            if arrived := _arrived(response):
+                return arrived
             reply.break_reason = str(error) or type(error).__name__
+            reply.silence = error if isinstance(error, _Silence) else None
             return b""
 
     @asynccontextmanager
@@ -196,7 +200,7 @@ class HttpModel:
             said = body[:200].decode("utf-8", "replace")
             return reply.explained(failure(self.provider, response.status, _lower(response), message=said))
 
-    async def _send_off(self, call: HttpCall) -> None:
+    def _send_off(self, call: HttpCall) -> None:
         """Tell the vendor to stop. It may fail: then the vendor stops when its work is done."""
         from aiohttp import ClientError
 
@@ -209,11 +213,15 @@ class HttpModel:
             except (ClientError, OSError, TimeoutError):
                 pass
 
-        await asyncio.shield(asyncio.ensure_future(send()))
+        sending = asyncio.ensure_future(send())  # nobody waits for it but `close`
+        self._sending.add(sending)
+        sending.add_done_callback(self._sending.discard)
 
     def scrubbed(self, message: str) -> str:
         """The message without the key: some vendors quote it."""
-        return message.replace(self._key, "[key]") if len(self._key) > 3 else message
+        for part in (self._key, *self._key.split(":")):  # some keys are several, joined by colons
+            message = message.replace(part, "[key]") if len(part) > (3 if part == self._key else 7) else message
+        return message
 
     def _open_session(self) -> ClientSession:
         """Connections are kept for as long as the event loop that they belong to."""
@@ -243,7 +251,9 @@ class HttpModel:
         return self._proxies[parts.netloc]
 
     async def close(self) -> None:
-        """Close the connections."""
+        """Close the connections, once vendors are told of what was cancelled."""
+        if self._loop is asyncio.get_running_loop():
+            await asyncio.gather(*self._sending)
         session, self._session = self._session, None
         if session is not None and self._loop is asyncio.get_running_loop():
             await session.close()
@@ -268,8 +278,8 @@ def _shaped(event: ModelEvent) -> ModelEvent:
     return event
 
 
-class _Silence(Exception):
-    """Nothing came for too long."""
+class _Silence(TimeoutError):
+    """Nothing came for too long, and the call was given up."""
 
 
 class _Reply:
@@ -283,6 +293,7 @@ class _Reply:
         self._hidden: list[str] = []
         self.request_id = ""
         self.break_reason = ""
+        self.silence: _Silence | None = None
 
     def noted(self, event: ModelEvent) -> ModelEvent:
         """The event; a Finish gets what only the call knows."""
@@ -363,6 +374,14 @@ async def _drained(response: ClientResponse) -> None:
                 await response.content.read()
         except (TimeoutError, OSError):
             pass
+
+
+def _arrived(response: ClientResponse) -> bytes:
+    """What came before the connection broke and is not read yet, as when its reader is slow.
+
+    aiohttp keeps it, but once a connection is broken, none of its public methods gives it out.
+    """
+    return response.content._read_nowait(-1)
 
 
 def _lower(response: ClientResponse) -> dict[str, str]:

@@ -76,7 +76,7 @@ class Llama:
         dialect = Dialect(
             limit="max_tokens",
             continues={},
-            capabilities=Capabilities(schema=True, reasoning=True, logprobs=True, seed=True),
+            capabilities=Capabilities(schema=True, reasoning=True, logprobs=True, seed=True, local=True),
         )
         self._wire = OpenAIChat(Target(provider="llama", base="", model=path.name), dialect)
 

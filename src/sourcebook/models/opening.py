@@ -31,13 +31,12 @@ OPTIONS: Mapping[str, str] = {
     "base": "where the provider is: a URL, without the path of the call",
     "key_env": "the environment variable that holds the key",
     "window": "tokens of prompt and answer",
-    "timeout": "seconds of silence after which a reply counts as broken off (default 60)",
+    "timeout": "seconds of silence after which a reply counts as broken off",
     "header.NAME": "a header that is sent with every call",
     "header_env.NAME": "the same, its value from an environment variable",
 }
 """What every model's URL may have: option -> meaning."""
 
-_TIMEOUT: Final = 60.0
 ANY = Preset(
     title="Any OpenAI-compatible URL",
     example="https://llm.example.com/v1?model=my-model",
@@ -139,7 +138,7 @@ def open_http(
         count=counter.count,
         counted_by=counter.name,
         capabilities=_narrowed(wire.capabilities, found),
-        idle_seconds=_number(read, "timeout", url) or _TIMEOUT,
+        idle_seconds=_number(read, "timeout", url) or preset.timeout,
         key=key,
     )
 

@@ -27,7 +27,8 @@ class Preset:
     environment: option -> variables that give it where the URL does not ("base" is an option).
     defaults: option -> value where nothing gives it. headers: header -> option that gives its value.
     priced_as: whose prices and windows hold, if another provider's. window_option: the option that tells the server
-    the window, where it must be told: then that is the window, whatever the model could.
+    the window, where it must be told: then that is the window, whatever the model could. timeout: seconds of silence
+    that are borne, where the URL does not say: longer where models think without a word, or are loaded first.
     notes: for the page about it, as Markdown. source: the vendor's page that this row follows.
     """
 
@@ -47,6 +48,7 @@ class Preset:
     headers: Mapping[str, str] = field(default_factory=dict)
     priced_as: str = ""
     window_option: str = ""
+    timeout: float = 120.0
     notes: str = ""
 
 
@@ -63,8 +65,11 @@ _GEMINI = {
     "continues": "`true`: the model goes on with a reply that was begun; some do",
 }
 _ORGANISATION_HEADERS = {"OpenAI-Organization": "organization", "OpenAI-Project": "project"}
+_THINKS = 600.0
+_LOADS = 300.0
 _OPENAI = Preset(
     title="OpenAI",
+    timeout=_THINKS,
     example="openai:gpt-4o",
     source="platform.openai.com/docs/api-reference/chat",
     base="https://api.openai.com/v1",
@@ -81,6 +86,7 @@ _OPENAI = Preset(
 )
 _AZURE = Preset(
     title="Azure OpenAI",
+    timeout=_THINKS,
     example="azure:my-deployment?base=https://my-resource.openai.azure.com",
     source="learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
     format="openai_chat:azure",
@@ -121,6 +127,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "databricks": Preset(
         title="Databricks model serving",
+        timeout=_LOADS,
         example="databricks:databricks-meta-llama-3-3-70b-instruct?base=https://my-workspace.cloud.databricks.com",
         source="docs.databricks.com/machine-learning/model-serving/score-foundation-models",
         dialect=_CHAT,
@@ -132,6 +139,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "anyscale": Preset(
         title="Anyscale",
+        timeout=_LOADS,
         example="anyscale:my-model?base=https://my-service.s.anyscaleuserdata.com",
         source="docs.anyscale.com/llm/serving",
         dialect=_CHAT,
@@ -142,6 +150,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "modal": Preset(
         title="Modal",
+        timeout=_LOADS,
         example="modal:my-model?base=https://my-workspace--my-app-serve.modal.run",
         source="modal.com/docs/guide/webhook-proxy-auth",
         dialect=_CHAT,
@@ -154,6 +163,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "runpod": Preset(
         title="RunPod",
+        timeout=_LOADS,
         example="runpod:mistralai/Mistral-7B-Instruct-v0.2?endpoint=abc123",
         source="docs.runpod.io/serverless/vllm/openai-compatibility",
         dialect=_CHAT,
@@ -189,7 +199,7 @@ PRESETS: dict[str, Preset] = {
         title="OpenRouter",
         example="openrouter:meta-llama/llama-3.3-70b-instruct",
         source="openrouter.ai/docs/api-reference",
-        dialect=replace(_REASONS, keep={"cache_control": {"type": "ephemeral"}}),
+        dialect=replace(_REASONS, keep={"cache_control": {"type": "ephemeral"}}, thoughts="reasoning"),
         base="https://openrouter.ai/api/v1",
         keys=("OPENROUTER_API_KEY",),
         window=128_000,
@@ -215,7 +225,11 @@ PRESETS: dict[str, Preset] = {
         title="DeepSeek",
         example="deepseek:deepseek-chat",
         source="api-docs.deepseek.com/api/create-chat-completion",
-        dialect=replace(_CHAT, capabilities=replace(_CHAT.capabilities, images=False, schema=False, seed=False)),
+        dialect=replace(
+            _CHAT,
+            thoughts="reasoning_content",
+            capabilities=replace(_CHAT.capabilities, images=False, schema=False, seed=False),
+        ),
         base="https://api.deepseek.com",
         keys=("DEEPSEEK_API_KEY",),
         window=64_000,
@@ -225,13 +239,14 @@ PRESETS: dict[str, Preset] = {
         title="Fireworks AI",
         example="fireworks:accounts/fireworks/models/llama-v3p3-70b-instruct",
         source="docs.fireworks.ai/api-reference/post-chatcompletions",
-        dialect=_REASONS,
+        dialect=replace(_REASONS, thoughts="reasoning_content"),
         base="https://api.fireworks.ai/inference/v1",
         keys=("FIREWORKS_API_KEY",),
         window=128_000,
     ),
     "xai": Preset(
         title="xAI",
+        timeout=_THINKS,
         example="xai:grok-4",
         source="docs.x.ai/docs/api-reference",
         dialect=replace(_REASONS, limit="max_completion_tokens"),
@@ -263,6 +278,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "huggingface": Preset(
         title="Hugging Face Inference Providers",
+        timeout=_LOADS,
         example="huggingface:meta-llama/Llama-3.3-70B-Instruct:groq",
         source="huggingface.co/docs/inference-providers/tasks/chat-completion",
         dialect=_CHAT,
@@ -276,6 +292,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "tgi": Preset(
         title="text-generation-inference",
+        timeout=_LOADS,
         example="tgi:HuggingFaceTB/SmolLM2-1.7B-Instruct?base=http://localhost:8080",
         source="huggingface.co/docs/text-generation-inference",
         format="huggingface:TextGeneration",
@@ -291,6 +308,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "tgi-chat": Preset(
         title="text-generation-inference, chat route",
+        timeout=_LOADS,
         example="tgi-chat:tgi?base=http://localhost:8080",
         source="huggingface.co/docs/text-generation-inference/messages_api",
         dialect=_CHAT,
@@ -301,9 +319,14 @@ PRESETS: dict[str, Preset] = {
     ),
     "vllm": Preset(
         title="vLLM",
+        timeout=_LOADS,
         example="vllm:Qwen/Qwen2.5-7B-Instruct?base=http://localhost:8000",
         source="docs.vllm.ai/en/latest/serving/openai_compatible_server",
-        dialect=replace(_REASONS, continues={"continue_final_message": True, "add_generation_prompt": False}),
+        dialect=replace(
+            _REASONS,
+            continues={"continue_final_message": True, "add_generation_prompt": False},
+            thoughts="reasoning",
+        ),
         base="http://127.0.0.1:8000",
         root="/v1",
         keys=("VLLM_API_KEY",),
@@ -311,9 +334,10 @@ PRESETS: dict[str, Preset] = {
     ),
     "llama-server": Preset(
         title="llama.cpp server",
+        timeout=_LOADS,
         example="llama-server:qwen2.5-7b?base=http://localhost:8080",
         source="github.com/ggml-org/llama.cpp/tree/master/tools/server",
-        dialect=replace(_CHAT, continues={}),
+        dialect=replace(_CHAT, continues={}, thoughts="reasoning_content"),
         base="http://127.0.0.1:8080",
         root="/v1",
         keys=("LLAMA_API_KEY",),
@@ -322,6 +346,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "lmstudio": Preset(
         title="LM Studio",
+        timeout=_LOADS,
         example="lmstudio:qwen2.5-7b-instruct",
         source="lmstudio.ai/docs/app/api/endpoints/openai",
         dialect=replace(_CHAT, capabilities=replace(_CHAT.capabilities, logprobs=False)),
@@ -332,6 +357,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "ollama": Preset(
         title="Ollama",
+        timeout=_LOADS,
         example="ollama:llama3.2:3b",
         source="github.com/ollama/ollama/blob/main/docs/api.md",
         format="ollama:Ollama",
@@ -350,6 +376,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "replicate": Preset(
         title="Replicate",
+        timeout=_LOADS,
         example="replicate:meta/meta-llama-3-70b-instruct",
         source="replicate.com/docs/reference/http",
         format="replicate:Replicate",
@@ -361,6 +388,9 @@ PRESETS: dict[str, Preset] = {
             "template": "`plain` (default): the turns of a conversation are written one after the other with their "
             "roles; `chatml`, `llama3`, `mistral`: with the marks that such a model was trained with",
             "limit": "the model's input that bounds the reply's tokens (default `max_tokens`)",
+            "images": "the model's input that takes pictures (`image`, `image_input`); without it there are none",
+            "wait": "seconds, 1 to 60, that the first call waits for a reply that is not streamed (default 1); until "
+            "it returns the prediction cannot be cancelled",
         },
         notes="Predictions: the reply is streamed where the model can, and fetched when it is ready where it cannot. "
         "Cancelling a call cancels the prediction, so that it is not charged further.",
@@ -400,6 +430,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "bedrock": Preset(
         title="AWS Bedrock",
+        timeout=_THINKS,
         example="bedrock:eu.anthropic.claude-sonnet-4-5-20250929-v1:0?region=eu-central-1",
         source="docs.aws.amazon.com/bedrock/latest/APIReference/API_runtime_Converse.html",
         format="bedrock:Bedrock",
@@ -424,6 +455,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "gemini": Preset(
         title="Google Gemini",
+        timeout=_THINKS,
         example="gemini:gemini-2.5-flash",
         source="ai.google.dev/api/generate-content",
         format="gemini:Gemini",
@@ -437,6 +469,7 @@ PRESETS: dict[str, Preset] = {
     ),
     "vertex": Preset(
         title="Google Vertex AI",
+        timeout=_THINKS,
         example="vertex:gemini-2.5-flash?project=my-project&location=europe-west1",
         source="cloud.google.com/vertex-ai/generative-ai/docs/model-reference/inference",
         format="gemini:Gemini",

@@ -205,7 +205,7 @@ def _meaning(status: int, said: str) -> tuple[type[ModelError], str]:
     if status == 401 or status == 403 or (status == 0 and ("authentication" in said or "api key" in said)):
         return NotAuthorised, "Check the key and what it may do: sourcebook key --help"
     if status == 404 or (status in (0, 400) and says(_NO_MODEL)):
-        return NoSuchModel, "Check the model's name with the vendor"
+        return NoSuchModel, "Check the model's name with the vendor, and the base of its URL"
     if status in (408, 409, 423, 425) or status >= 500 or (status == 0 and says(_OVERLOADED)):
         return Unavailable, "Try again in a moment, or name a further model to fall back on"
     if 300 <= status < 400:
@@ -232,7 +232,8 @@ def retry_after(headers: Mapping[str, str]) -> float | None:
 
 
 _REQUEST_IDS = (
-    "x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-ms-request-id", "x-debug-trace-id", "cf-ray",
+    "x-request-id", "request-id", "x-amzn-requestid", "apim-request-id", "x-ms-request-id", "x-debug-trace-id",
+    "cf-ray",
 )  # fmt: skip
 
 

@@ -125,9 +125,7 @@ def _told(messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Message, 
     for message in messages:
         if message.role == "assistant" and message.tool_calls:
             names |= {call.id: call.name for call in message.tool_calls}
-            calls = [{"name": call.name, "arguments": _value(call.arguments)} for call in message.tool_calls]
-            text = json.dumps({"thought": message.text, "calls": calls, "answer": ""}, ensure_ascii=False)
-            told.append(Message(role="assistant", text=text))
+            told.append(Message(role="assistant", text=_calls_told(message, by_protocol=bool(tools))))
         elif message.role == "tool":
             outcome = "failed" if message.failed else "returned"
             text = f"{names.get(message.tool_call_id or '', 'The tool')} {outcome}:\n{message.text}"
@@ -153,6 +151,15 @@ def _told(messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Message, 
     return tuple(told)
 
 
+def _calls_told(message: Message, *, by_protocol: bool) -> str:
+    """A turn that asked for tools, as the model would write it; in words where it shall go on in words."""
+    if not by_protocol:
+        looked = [f"I have called {call.name} with {call.arguments}." for call in message.tool_calls]
+        return "\n".join([message.text, *looked]).strip()
+    calls = [{"name": call.name, "arguments": _value(call.arguments)} for call in message.tool_calls]
+    return json.dumps({"thought": message.text, "calls": calls, "answer": ""}, ensure_ascii=False)
+
+
 def _reply_schema(tools: Sequence[Tool], request: ModelRequest) -> JsonSchema:
     least = 1 if request.tool_choice != "auto" else 0
     calls = [
@@ -168,7 +175,12 @@ def _reply_schema(tools: Sequence[Tool], request: ModelRequest) -> JsonSchema:
         "type": "object",
         "properties": {
             "thought": {"type": "string", "maxLength": _LONGEST_THOUGHT},
-            "calls": {"type": "array", "items": calls[0] if len(calls) == 1 else {"anyOf": calls}, "minItems": least},
+            "calls": {
+                "type": "array",
+                "items": calls[0] if len(calls) == 1 else {"anyOf": calls},
+                "minItems": least,
+                "maxItems": 1,  # under a grammar, small models repeat themselves to the end of their budget
+            },
             "answer": {"anyOf": [request.schema, {"const": ""}]} if request.schema else {"type": "string"},
         },
         "required": ["thought", "calls", "answer"],

@@ -193,9 +193,10 @@ class TestConversations:
 
     def test_thoughts_go_back_with_their_signatures(self) -> None:
         thoughts = (
-            Thought(text="So", signature="claude:sig"),
-            Thought(text="", signature="claude-redacted:data"),
+            Thought(text="So", signature="claude:claude-opus-5:sig"),
+            Thought(text="", signature="claude-redacted:claude-opus-5:data"),
             Thought(text="another vendor's", signature="openai:x"),
+            Thought(text="another model's", signature="claude:claude-opus-5-5:x"),
         )
         turn = Message(role="assistant", text="1873", thoughts=thoughts, keep=True)
         sent = body("claude-opus-5", messages=(*ASKED.messages, turn, Message(role="user", text="Sure?")))
@@ -205,10 +206,12 @@ class TestConversations:
             {"type": "text", "text": "1873", "cache_control": {"type": "ephemeral"}},
         ]
 
-    def test_no_thinking_in_a_turn_that_began_without(self) -> None:
+    @pytest.mark.parametrize("more", [(), (Message(role="user", text="And quickly."),)])
+    def test_no_thinking_in_a_turn_that_began_without(self, more: tuple[Message, ...]) -> None:
         call = ToolCall(id="c", name="weather", arguments="{}")
-        asked = (*ASKED.messages, Message(role="assistant", tool_calls=(call,)))
-        asked += (Message(role="tool", tool_call_id="c", text="Rain"),)
+        theirs = Thought(text="t", signature="claude:claude-haiku-4-5:s")
+        asked = (*ASKED.messages, Message(role="assistant", tool_calls=(call,), thoughts=(theirs,)))
+        asked += (Message(role="tool", tool_call_id="c", text="Rain"), *more)
         sent = body("claude-sonnet-4-5", messages=asked, reasoning="low", max_output_tokens=4000)
         assert "thinking" not in sent
 
@@ -273,8 +276,8 @@ class TestReplies:
             {"type": "content_block_stop", "index": 1},
         )
         assert events == [
-            ReasoningPart(text="", signature="claude-redacted:xyz"),
-            ReasoningPart(text="", signature="claude:s"),
+            ReasoningPart(text="", signature="claude-redacted:claude-opus-5:xyz"),
+            ReasoningPart(text="", signature="claude:claude-opus-5:s"),
         ]
 
     @pytest.mark.parametrize(
@@ -328,7 +331,9 @@ SPEC = "anthropic/openapi.yaml"  # of the older version of the API, before outpu
 @needs_specs
 def test_requests_are_as_published() -> None:
     call = ToolCall(id="a", name="weather", arguments='{"city": "Bergen"}')
-    turn = Message(role="assistant", tool_calls=(call,), thoughts=(Thought(text="x", signature="claude:s"),))
+    turn = Message(
+        role="assistant", tool_calls=(call,), thoughts=(Thought(text="x", signature="claude:claude-sonnet-4-0:s"),)
+    )
     result = Message(role="tool", tool_call_id="a", text="Rain", failed=True, keep=True)
     picture = Message(role="user", text="And?", images=(Image(media_type="image/png", data=b"x"),))
     for asked in (

@@ -198,8 +198,8 @@ class TestRequests:
     def test_a_conversation(self) -> None:
         call = ToolCall(id="a b", name="weather", arguments="not JSON")
         thoughts = (
-            Thought(text="So", signature="claude:s"),
-            Thought(text="", signature="claude-redacted:eA=="),
+            Thought(text="So", signature="claude:anthropic.claude-sonnet-4-5-v1:0:s"),
+            Thought(text="", signature="claude-redacted:anthropic.claude-sonnet-4-5-v1:0:eA=="),
             Thought(text="no", signature="gemini:x"),
         )
         sent = body(
@@ -257,7 +257,7 @@ class TestReplies:
             each for frame in frames for each in one.feed(Frame(event="contentBlockDelta", data=json.dumps(frame)))
         ]
         events += one.feed(Frame(event="contentBlockStop", data='{"contentBlockIndex":0}'))
-        assert events == [ReasoningPart(text="", signature="claude-redacted:eHl6")]
+        assert events == [ReasoningPart(text="", signature="claude-redacted:anthropic.claude-opus-5:eHl6")]
 
     @pytest.mark.parametrize("why", ["malformed_model_output", "malformed_tool_use"])
     def test_what_cannot_be_read(self, why: str) -> None:

@@ -107,6 +107,13 @@ class TestChatRoute(TestRouter):
     name = "tgi-chat"
 
 
+def test_a_server_without_the_route_says_what_to_do() -> None:
+    error = TextGeneration(Target(provider="tgi", base="", model="m")).failure(404, {"x-request-id": "r1"}, b"")
+    assert isinstance(error, InvalidRequest)
+    assert "template=plain" in error.remedy
+    assert error.request_id == "r1"
+
+
 def test_a_template_that_is_none() -> None:
     with pytest.raises(ConfigError, match="template='mine'"):
         TextGeneration(Target(provider="tgi", base="", model="m", options={"template": "mine"}))

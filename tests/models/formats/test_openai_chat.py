@@ -7,7 +7,17 @@ from typing import Any, ClassVar
 import pytest
 
 from sourcebook.errors import InvalidRequest
-from sourcebook.models.base import Finish, Image, Message, ReasoningPart, TextPart, ToolCall, ToolCallPart
+from sourcebook.models.base import (
+    Capabilities,
+    Finish,
+    Image,
+    Message,
+    ReasoningPart,
+    TextPart,
+    Thought,
+    ToolCall,
+    ToolCallPart,
+)
 from sourcebook.models.formats.openai_chat import Dialect, OpenAIChat, azure
 from sourcebook.models.opening import wire_format
 from sourcebook.models.providers import PRESETS
@@ -116,6 +126,32 @@ def test_a_schema_that_cannot_be_kept_is_refused() -> None:
     assert not wire.capabilities.schema
     with pytest.raises(InvalidRequest, match="deepseek cannot be held to a JSON schema"):
         wire.call(replace(ASKED, schema=BUILT))
+
+
+def test_what_a_server_cannot_take_is_refused() -> None:
+    picture = Message(role="user", images=(Image(media_type="image/png", data=PIXEL),))
+    wire = wire_format(PRESETS["deepseek"], Target(provider="deepseek", base="", model="m"))
+    with pytest.raises(InvalidRequest, match="deepseek cannot take images"):
+        wire.call(replace(ASKED, messages=(picture,)))
+    bare = OpenAIChat(Target(provider="bare", base="", model="m"), Dialect(capabilities=Capabilities()))
+    with pytest.raises(InvalidRequest, match="bare cannot call tools"):
+        bare.call(replace(ASKED, tools=(WEATHER,)))
+
+
+def test_thoughts_go_back_with_the_calls_that_they_led_to() -> None:
+    called = ToolCall(id="c1", name="weather", arguments="{}")
+    thoughts = (Thought(text="Ask "), Thought(text="first."))
+    turns = (
+        Message(role="assistant", text="Hello", thoughts=thoughts),
+        Message(role="assistant", tool_calls=(called,), thoughts=thoughts),
+        Message(role="tool", tool_call_id="c1", text="Rain"),
+    )
+    for name, field in (("deepseek", "reasoning_content"), ("vllm", "reasoning"), ("groq", None)):
+        wire = wire_format(PRESETS[name], Target(provider=name, base="", model="m"))
+        plain, calling, _ = json.loads(wire.call(replace(ASKED, messages=turns)).body)["messages"]
+        assert set(plain) == {"role", "content"}
+        assert set(calling) == {"role", "content", "tool_calls", *([field] if field else [])}
+        assert field is None or calling[field] == "Ask first."
 
 
 def test_a_mark_goes_to_the_last_part_of_a_message() -> None:

@@ -190,6 +190,24 @@ async def test_a_second_round_lets_a_model_continue_its_own() -> None:
 
 
 @virtually
+async def test_what_would_fail_again_has_no_second_round() -> None:
+    refuses = Scripted("b", [NotAuthorised("no key")])
+    models = [Scripted("a", [INTENDED[:30], Interrupted("cut")]), refuses]
+    _, error = await collect(Fallback(models, rounds=3), ASKED)
+    assert isinstance(error, Interrupted)
+    assert (models[0].calls, refuses.calls) == (3, 1)
+
+
+@virtually
+async def test_an_error_says_what_all_attempts_took() -> None:
+    first = Scripted("a", ["Hel", Interrupted("cut", usage=Usage(input_tokens=1, cost=2))])
+    second = Scripted("b", [Unavailable("down", usage=Usage(input_tokens=3, cost=4))])
+    _, error = await collect(Fallback([first, second]), ASKED)
+    assert error is not None
+    assert error.usage == Usage(input_tokens=4, cost=6)
+
+
+@virtually
 async def test_after_a_tool_call_nothing_is_continued() -> None:
     after = writer("b")
     events, error = await collect(Fallback([Scripted("a", ["Let me see.", CALL, Interrupted("cut")]), after]), ASKED)
@@ -315,7 +333,7 @@ async def test_what_failed_attempts_took_is_estimated_in_the_finish() -> None:
 @virtually
 async def test_an_exact_account_of_a_failed_attempt_is_taken_as_it_is() -> None:
     metered = Interrupted("cut")
-    metered.usage = Usage(input_tokens=7, output_tokens=2, counted_by="vendor", cost=11)  # type: ignore[attr-defined]
+    metered.usage = Usage(input_tokens=7, output_tokens=2, counted_by="vendor", cost=11)
     models = [Scripted("a", [INTENDED[:30], metered]), writer("b")]
     events, _ = await collect(Fallback(models), ASKED)
     assert finish_of(events).usage == Usage(input_tokens=17, output_tokens=7, counted_by="vendor", cost=111)
@@ -349,6 +367,9 @@ async def test_who_only_had_to_be_waited_for_is_waited_for_when_nobody_else_is_l
         assert isinstance(error, Unavailable)
         assert error.retry_after == 3.0
         assert (now(), a.calls) == (began, 1)
+    busy = Scripted("a", [RateLimited("busy", retry_after=1.0)])
+    _, error = await collect(Fallback([busy], patience=5.0, now=now), ASKED)
+    assert busy.calls == 1  # the vendor was asked; asking again is up to Retrying
     forever = Scripted("a", closed(1.0))
     _, error = await collect(Fallback([forever], patience=5.0, now=now), ASKED)
     assert isinstance(error, Unavailable)

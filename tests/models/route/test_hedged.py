@@ -106,9 +106,10 @@ async def test_an_error_of_one_leaves_the_other() -> None:
 
 @virtually
 async def test_if_both_fail_the_first_error_is_told() -> None:
-    one = Unavailable("one")
-    hedged, _ = await taught([0.5, one], [0.1, Unavailable("two")])
+    one = Unavailable("one", usage=Usage(input_tokens=1))
+    hedged, _ = await taught([0.5, one], [0.1, Unavailable("two", usage=Usage(input_tokens=2))])
     assert (await collect(hedged))[1] is one
+    assert one.usage == Usage(input_tokens=3)
 
 
 @virtually

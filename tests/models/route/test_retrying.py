@@ -158,7 +158,7 @@ async def test_an_error_after_the_finish_changes_nothing() -> None:
 @virtually
 async def test_what_failed_attempts_say_they_took_is_in_the_usage() -> None:
     charged = Unavailable("down")
-    charged.usage = Usage(input_tokens=3, cost=7)  # type: ignore[attr-defined]
+    charged.usage = Usage(input_tokens=3, cost=7)
     model = Scripted("m", [charged], ["Hello", DONE])
     events, _ = await collect(Retrying(model, now=now))
     assert finish_of(events).usage == Usage(input_tokens=13, output_tokens=5, counted_by="vendor", cost=107)

@@ -9,7 +9,7 @@ from time import monotonic
 
 import pytest
 
-from sourcebook.errors import ConfigError, ToolError
+from sourcebook.errors import ConfigError, MissingExtra, ToolError
 from sourcebook.prompt.tools.base import CallLimits, Toolboxes
 from sourcebook.prompt.tools.mcp import McpServer, McpTools
 
@@ -156,3 +156,9 @@ async def test_settings_that_make_no_sense(server: McpServer, message: str, monk
     monkeypatch.setenv("SOME_TOKEN", "x")
     with pytest.raises(ConfigError, match=message):
         await McpTools.open(server)
+
+
+async def test_without_the_sdk_the_extra_is_named(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "mcp", None)
+    with pytest.raises(MissingExtra, match=r'pip install "sourcebook\[mcp\]"'):
+        await McpTools.open(STDIO)

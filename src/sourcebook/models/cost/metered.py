@@ -173,7 +173,8 @@ class Metered:
     def _finished(self, event: Finish, call: _Call) -> Usage:
         """The vendor's count with its price; counted here where the vendor said nothing."""
         usage = event.usage
-        if not usage.counted_by and not (usage.input_tokens or usage.output_tokens):
+        unsaid = not usage.counted_by and not (usage.input_tokens or usage.output_tokens)
+        if unsaid or not usage.exact:  # as it was reserved: with tools, pictures and what the vendor puts around them
             usage = self._counted(call)
         return self._priced(usage, call)
 
@@ -257,14 +258,15 @@ class _Call:
 
         Anything that came is charged. Before that, an error reply (an HTTP status, or an error instead of the first
         event) costs nothing, and so does a vendor that was never reached. One that had the request and was given up
-        on, or broke off, was at work on it; of a streamed reply the head at least would have come.
+        on was at work on it; so was one that broke off, but of a streamed reply something would have come.
         """
         if self.text or self.reasoning or error.text or _reported(error) is not None:
             return True
         if isinstance(error, DeadlineExceeded | Interrupted | InvalidReply):
             return True
         silent = isinstance(error, Unavailable) and error.status == 0
-        return silent and not self.request.streamed and not isinstance(error.__cause__, OSError)
+        given_up = isinstance(error.__cause__, TimeoutError)
+        return silent and (given_up or not (self.request.streamed or isinstance(error.__cause__, OSError)))
 
 
 def _reported(error: ModelError) -> Usage | None:

@@ -69,7 +69,7 @@ class Extractive:
     """
 
     window: Final = 8192
-    capabilities: Final = Capabilities(cites=True)
+    capabilities: Final = Capabilities(cites=True, local=True)
 
     def __init__(self, embedder: TextEmbedder, analyzer: WordAnalyzer) -> None:
         self._embedder = embedder

@@ -21,7 +21,7 @@ from sourcebook.models.base import (
     ToolCall,
 )
 from sourcebook.models.formats.anthropic_request import messages_body, reply_tool_of
-from sourcebook.models.formats.claude import REDACTED, SIGNED, Generation, generation_of
+from sourcebook.models.formats.claude import REDACTED, SIGNED, Generation, generation_of, marked_with
 from sourcebook.models.formats.replies import ReplyTool, finished_calls, shared_stops, stopped
 from sourcebook.models.formats.stopping import StopSequences
 from sourcebook.models.formats.turns import Continuation, begun
@@ -76,6 +76,7 @@ class Anthropic:
         """For the reply, streamed or not."""
         return AnthropicReader(
             self._target.provider,
+            self._target.model,
             reply_tool=reply_tool_of(request, self._generation),
             continuation=Continuation(begun(request.messages)),
             stops=shared_stops(request.stop)[1],
@@ -96,12 +97,14 @@ class AnthropicReader:
     def __init__(
         self,
         provider: str,
+        model: str,
         *,
         reply_tool: ReplyTool | None,
         continuation: Continuation,
         stops: Sequence[str],
     ) -> None:
         self._provider = provider
+        self._asked = model
         self._reply_tool = reply_tool
         self._continuation = continuation
         self._stops = StopSequences(stops)
@@ -196,9 +199,9 @@ class AnthropicReader:
         block, self._block = self._block, {}
         match block.get("type"):
             case "thinking" if block.get("signature"):
-                yield ReasoningPart(text="", signature=SIGNED + block["signature"])
+                yield ReasoningPart(text="", signature=marked_with(SIGNED, self._asked, block["signature"]))
             case "redacted_thinking" if block.get("data"):
-                yield ReasoningPart(text="", signature=REDACTED + block["data"])
+                yield ReasoningPart(text="", signature=marked_with(REDACTED, self._asked, block["data"]))
             case "tool_use" if self._reply_tool is not None and block.get("name") == self._reply_tool.name:
                 if text := self._reply_tool.unwrapped("".join(self._pieces)):
                     yield TextPart(text=text)

@@ -14,6 +14,7 @@ from sourcebook.models.formats.claude import (
     samples_of,
     signed,
     thinking_of,
+    with_own_thoughts,
 )
 from sourcebook.models.formats.replies import ReplyTool, shared_stops
 from sourcebook.models.formats.turns import Turn, arguments_of, begun, marked, plain_id, turns
@@ -28,6 +29,7 @@ def reply_tool_of(request: ModelRequest, generation: Generation) -> ReplyTool | 
 
 def messages_body(request: ModelRequest, generation: Generation, model: str) -> dict[str, object]:
     """The body of POST /v1/messages."""
+    request = with_own_thoughts(request, model)
     reply_tool = reply_tool_of(request, generation)
     forced = reply_tool is not None or request.tool_choice not in ("auto", "none")
     messages = marked(request.messages, _MOST_MARKERS)

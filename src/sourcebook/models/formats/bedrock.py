@@ -25,7 +25,7 @@ from sourcebook.models.base import (
     ToolCall,
 )
 from sourcebook.models.formats.bedrock_request import Family, converse_body, family_of, reply_tool_of
-from sourcebook.models.formats.claude import REDACTED, SIGNED
+from sourcebook.models.formats.claude import REDACTED, SIGNED, marked_with, with_own_thoughts
 from sourcebook.models.formats.replies import ReplyTool, finished_calls, shared_stops, stopped
 from sourcebook.models.formats.signing import Credentials, Profile, sign
 from sourcebook.models.formats.stopping import StopSequences
@@ -79,7 +79,9 @@ class Bedrock:
             )
         model = quote(self._target.model, safe=":")  # a slash of an ARN is not one of the path
         path = f"/model/{model}/{'converse-stream' if request.streamed else 'converse'}"
-        body = to_json(converse_body(request, self._family, self._target.provider))
+        body = to_json(
+            converse_body(with_own_thoughts(request, self._target.model), self._family, self._target.provider)
+        )
         headers = {"Content-Type": "application/json", **self._target.headers}
         return self._authorised(HttpCall(url=self._base() + path, headers=headers, body=body))
 
@@ -109,6 +111,7 @@ class Bedrock:
         """For the reply, streamed or not."""
         return BedrockReader(
             self._target.provider,
+            self._target.model,
             reply_tool=reply_tool_of(request, self._family),
             continuation=Continuation(begun(request.messages)),
             stops=shared_stops(request.stop)[1],
@@ -131,12 +134,14 @@ class BedrockReader:
     def __init__(
         self,
         provider: str,
+        model: str,
         *,
         reply_tool: ReplyTool | None,
         continuation: Continuation,
         stops: Sequence[str],
     ) -> None:
         self._provider = provider
+        self._asked = model
         self._reply_tool = reply_tool
         self._continuation = continuation
         self._stops = StopSequences(stops)
@@ -238,9 +243,10 @@ class BedrockReader:
 
     def _stopped(self, index: int) -> Iterator[ModelEvent]:
         if signature := self._signatures.pop(index, ""):
-            yield ReasoningPart(text="", signature=SIGNED + signature)
+            yield ReasoningPart(text="", signature=marked_with(SIGNED, self._asked, signature))
         if redacted := self._redacted.pop(index, b""):
-            yield ReasoningPart(text="", signature=REDACTED + base64.b64encode(redacted).decode())
+            data = base64.b64encode(redacted).decode()
+            yield ReasoningPart(text="", signature=marked_with(REDACTED, self._asked, data))
         call = self._tools.pop(index, None)
         if call is None:
             return

@@ -6,15 +6,16 @@ Sources: platform.claude.com/docs, "Migration guide", "Adaptive thinking", "Effo
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
+from itertools import takewhile
 from typing import Literal
 
 from sourcebook.models.base import JsonSchema, ModelRequest, Thought
 from sourcebook.models.formats.turns import begun, told
 
-SIGNED = "claude:"  # begins the signatures of Claude's thoughts; those of other models are not sent to it
-REDACTED = "claude-redacted:"  # before the data of a thought that is not shown, as its signature
+SIGNED = "claude:"  # begins the signatures of Claude's thoughts
+REDACTED = "claude-redacted:"  # begins the signature of a thought that is not shown; its data follows
 
 _BUDGETS = {"low": 1024, "medium": 4096, "high": 16384}  # tokens to think with
 _LEAST_BUDGET = 1024  # that the vendor takes
@@ -123,14 +124,38 @@ def samples_of(generation: Generation, request: ModelRequest, *, thinks: bool) -
 
 def _mid_way_without_thoughts(request: ModelRequest) -> bool:
     """Whether tools' results are due to a turn whose thoughts are not there: such a turn cannot go on thinking."""
-    if not request.messages or request.messages[-1].role != "tool":
+    spoken = [one for one in request.messages if one.role != "system"]
+    since = list(takewhile(lambda one: one.role != "assistant", reversed(spoken)))
+    if len(since) == len(spoken) or not any(one.role == "tool" for one in since):
         return False
-    asked = [one for one in request.messages if one.role == "assistant"]
-    return bool(asked) and not any(signed(one) for one in asked[-1].thoughts)
+    return not any(signed(one) for one in spoken[-len(since) - 1].thoughts)
+
+
+# --- thoughts -----------------------------------------------------------------------------------------------
+
+
+def marked_with(kind: str, model: str, signature: str) -> str:
+    """A signature that says which model's it is. kind: SIGNED or REDACTED."""
+    return f"{kind}{model}:{signature}"
+
+
+def with_own_thoughts(request: ModelRequest, model: str) -> ModelRequest:
+    """The request without other models' thoughts, which newer ones refuse; its own no longer name the model."""
+    marks = {marked_with(kind, model, ""): kind for kind in (SIGNED, REDACTED)}
+
+    def own(thoughts: Sequence[Thought]) -> tuple[Thought, ...]:
+        return tuple(
+            replace(one, signature=kind + one.signature.removeprefix(mark))
+            for one in thoughts
+            for mark, kind in marks.items()
+            if one.signature.startswith(mark)
+        )
+
+    return replace(request, messages=tuple(replace(one, thoughts=own(one.thoughts)) for one in request.messages))
 
 
 def signed(thought: Thought) -> bool:
-    """Whether a thought is one of Claude's, that it takes back."""
+    """Whether a thought is one that Claude takes back."""
     return thought.signature.startswith((SIGNED, REDACTED))
 
 

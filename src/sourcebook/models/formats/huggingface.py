@@ -11,7 +11,7 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sourcebook.errors import ConfigError, ModelError
+from sourcebook.errors import ConfigError, InvalidRequest, ModelError
 from sourcebook.models.base import (
     Capabilities,
     Finish,
@@ -24,7 +24,7 @@ from sourcebook.models.base import (
 from sourcebook.models.formats.openai_chat import unable
 from sourcebook.models.formats.stopping import StopSequences
 from sourcebook.models.framing import ServerSentEvents, Whole
-from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
+from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, request_id_of, to_json
 from sourcebook.types import Usage
 
 _BEGINNINGS: Final = ("<s>", "<|begin_of_text|>", "<bos>", "<｜begin▁of▁sentence｜>")
@@ -90,6 +90,14 @@ class TextGeneration:
             said = from_json(body, self._target.provider)
         except ModelError:
             said = {"error": body.decode("utf-8", "replace")[:500]}
+        if status == 404 and not self._plain:
+            return InvalidRequest(
+                f"{self._target.provider} has no route of text-generation-inference there",
+                remedy="Check the base of its URL; for a server older than 2.1 add ?template=plain, or use tgi-chat:",
+                status=status,
+                provider=self._target.provider,
+                request_id=request_id_of(headers),
+            )
         return _error(self._target.provider, status, headers, said)
 
 

@@ -41,6 +41,7 @@ class Dialect:
     "Authorization". usage_option: whether a stream's usage must be asked for. effort: whether it takes
     `reasoning_effort`. continues: fields that make it go on with a last assistant message, None if it cannot;
     continues_message: fields of that message. keep: fields of a content part that mark the end of a prompt to keep.
+    thoughts: the field of a turn with tool calls that takes back what was thought before them, "" if there is none.
     """
 
     path: str = "/chat/completions"
@@ -52,6 +53,7 @@ class Dialect:
     continues: Mapping[str, object] | None = None
     continues_message: Mapping[str, object] = field(default_factory=dict)
     keep: Mapping[str, object] = field(default_factory=dict)
+    thoughts: str = ""
     capabilities: Capabilities = field(
         default_factory=lambda: Capabilities(
             tools=True, images=True, schema=True, reasoning=True, logprobs=True, seed=True
@@ -79,7 +81,11 @@ class OpenAIChat:
 
     def _body(self, request: ModelRequest) -> dict[str, object]:
         dialect = self._dialect
-        messages = [_message(one, dialect.keep if one.keep else {}) for one in request.messages]
+        if any(one.images for one in request.messages) and not self.capabilities.images:
+            raise unable(self._target.provider, "take images", "Name a model that can")
+        if request.tools and not self.capabilities.tools:
+            raise unable(self._target.provider, "call tools", "Name a model that can")
+        messages = [_message(one, dialect) for one in request.messages]
         body: dict[str, object] = {
             "model": self._target.model,
             "messages": messages,
@@ -308,7 +314,8 @@ def data_url(image: Image) -> str:
     return f"data:{image.media_type};base64,{base64.b64encode(image.data or b'').decode()}"
 
 
-def _message(message: Message, mark: Mapping[str, object]) -> dict[str, object]:
+def _message(message: Message, dialect: Dialect) -> dict[str, object]:
+    mark = dialect.keep if message.keep else {}
     if message.role == "tool":
         return {"role": "tool", "tool_call_id": message.tool_call_id, "content": message.text}
     content: object = message.text
@@ -324,6 +331,8 @@ def _message(message: Message, mark: Mapping[str, object]) -> dict[str, object]:
             for one in message.tool_calls
         ]
         written["content"] = content or None
+        if dialect.thoughts and (thought := "".join(one.text for one in message.thoughts)):
+            written[dialect.thoughts] = thought
     return written
 
 

@@ -115,9 +115,8 @@ def spent(
     and what had come, counted by the model's tokenizer (exact=False), if anything had come or nobody said why it
     ended; an attempt that failed before it sent anything was not charged.
     """
-    reported = getattr(error, "usage", None)
-    if isinstance(reported, Usage):
-        return reported
+    if isinstance(error, ModelError) and error.usage is not None:
+        return error.usage
     if error is not None and not attempt.visible:
         return Usage()
     thoughts = model.count_tokens("".join(attempt.thinking)) if attempt.thinking else 0
@@ -134,8 +133,8 @@ def spent(
 
 
 def charge(error: ModelError, usage: Usage) -> None:
-    """Let the error say what was spent before it, where errors have a place for it."""
-    if usage != Usage() and hasattr(error, "usage"):
+    """Let the error say what was spent up to it."""
+    if usage != Usage():
         error.usage = usage
 
 

@@ -167,7 +167,7 @@ class Cascade:
             if finished:
                 return
             if usage != Usage():
-                charge(error, usage + (getattr(error, "usage", None) or Usage()))
+                charge(error, usage + (error.usage or Usage()))
             raise
         if not finished:
             raise unfinished(self._strong, "")

@@ -10,8 +10,9 @@ from contextlib import aclosing
 from dataclasses import replace
 from typing import Final
 
+from sourcebook.errors import ModelError
 from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest, Switched
-from sourcebook.models.route.attempt import Attempt, Now, Price, shows, spent, unfinished
+from sourcebook.models.route.attempt import Attempt, Now, Price, charge, shows, spent, unfinished
 from sourcebook.models.route.latency import Latencies
 from sourcebook.models.route.shared import common, distinct
 from sourcebook.types import Usage
@@ -90,6 +91,7 @@ class Hedged:
         race = _Race(self._now)
         first = race.start(self._model, request)
         hedged = False
+        wasted = Usage()
         try:
             winner = await race.winner(delay)
             if winner is None:
@@ -107,7 +109,6 @@ class Hedged:
                 if self._other is not self._model:
                     reason = first.failure or f"nothing came within {delay:.2f} s"
                     yield Switched(before=self._model.name, after=self._other.name, reason=reason)
-            wasted = Usage()
             for loser in race.others(winner):
                 loser.task.cancel()
                 wasted += spent(loser.model, request, loser.attempt, loser.error, self._price)
@@ -120,6 +121,9 @@ class Hedged:
                     yield event
             if not finished:
                 raise unfinished(winner.model, "".join(winner.attempt.text))
+        except ModelError as error:
+            charge(error, wasted + (error.usage or Usage()))
+            raise
         finally:
             if not hedged:
                 self._recent.append(False)

@@ -1,0 +1,217 @@
+"""Models of ours for callers that may block: which event loop a call runs in, and how its events get out of there.
+
+given                   async calls run in       blocking calls run in
+a model's URL           a thread's own loop      the same: connections belong to one loop
+a BlockingSourcebook    the book's loop          the same
+a `Model`               the caller's loop        a thread's own loop: use one object for one kind of call
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextvars
+import os
+import queue
+import threading
+from collections.abc import AsyncGenerator, Coroutine, Generator
+from contextlib import aclosing
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any, Final, TypeVar
+
+from sourcebook.errors import ConfigError
+from sourcebook.models.base import Completion, Model, ModelEvent, ModelRequest, complete
+from sourcebook.registry import find
+
+if TYPE_CHECKING:
+    from sourcebook.blocking import BlockingSourcebook
+
+T = TypeVar("T")
+
+
+@dataclass(frozen=True, slots=True)
+class Calling:
+    """A model, and the loop of another thread that it runs in; None: the caller's, or one made for blocking calls."""
+
+    model: Model
+    loop: asyncio.AbstractEventLoop | None = None
+
+    def complete(self, request: ModelRequest) -> Completion:
+        """The whole reply; blocks. Errors: ModelError."""
+        return blocking(complete(self.model, request), self.loop or thread_loop())
+
+    async def acomplete(self, request: ModelRequest) -> Completion:
+        """The whole reply. Errors: ModelError."""
+        return await awaited(complete(self.model, request), self.loop)
+
+    def stream(self, request: ModelRequest) -> Generator[ModelEvent, None, None]:
+        """Events as they come; blocks. Closing the generator stops the model. Errors: ModelError."""
+        return iterated(self.model.stream(request), self.loop or thread_loop())
+
+    def astream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        """Events as they come. Closing the generator stops the model. Errors: ModelError."""
+        return followed(self.model.stream(request), self.loop)
+
+
+def calling(given: object, *, attempts: int = 1) -> Calling:
+    """For a `Model`, a model's URL ("openai:gpt-4o"), or a BlockingSourcebook, whose model is taken.
+
+    attempts: calls in all to a model that is given by its URL, when it fails for a moment.
+    Errors: ConfigError, MissingExtra, NotAuthorised.
+    """
+    if isinstance(given, str):
+        return Calling(_opened(given, attempts), thread_loop())
+    if (book := blocking_book(given)) is not None:
+        return Calling(book.book.model, loop_of(book))
+    if not hasattr(given, "count_tokens"):
+        raise ConfigError(
+            f"{type(given).__name__} is not a model", remedy="Give a URL such as openai:gpt-4o, or `book.model`"
+        )
+    return Calling(given)  # type: ignore[arg-type]
+
+
+def blocking_book(given: object) -> BlockingSourcebook | None:
+    """The book, if it is one whose methods block."""
+    from sourcebook.blocking import BlockingSourcebook
+
+    return given if isinstance(given, BlockingSourcebook) else None
+
+
+def loop_of(book: BlockingSourcebook) -> asyncio.AbstractEventLoop:
+    """The loop that a blocking book runs in."""
+    return book._loop
+
+
+def _opened(url: str, attempts: int) -> Model:
+    """A model by its URL, outside any book: priced, but in nobody's ledger."""
+    from sourcebook.models.base import Served
+    from sourcebook.models.cost.known import known
+    from sourcebook.models.cost.metered import Metered
+    from sourcebook.models.cost.tokens import counter_for
+    from sourcebook.models.route.retrying import Retrying
+
+    try:
+        model: Model = find("model", url)(url, known=known, count=counter_for)
+    except TypeError as error:
+        raise ConfigError(f"{url!r} needs a book", remedy="Open the book, and give it in place of the URL") from error
+    data = known(model.provider, model.model) if isinstance(model, Served) else None
+    metered = Metered(model, known=data, ledger=None)
+    return Retrying(metered, attempts=attempts) if attempts > 1 else metered
+
+
+# --- from loop to loop ----------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class _Thread:
+    """The thread of the loop for calls that have none, one in a process. process: a fork has none of its own yet."""
+
+    process: int = 0
+    loop: asyncio.AbstractEventLoop | None = None
+
+
+_THREAD: Final = _Thread()
+_STARTING: Final = threading.Lock()
+
+
+def thread_loop() -> asyncio.AbstractEventLoop:
+    """A loop that runs in a thread of its own, for as long as the process."""
+    with _STARTING:
+        if _THREAD.loop is None or _THREAD.process != os.getpid():
+            loop = asyncio.new_event_loop()
+            threading.Thread(target=loop.run_forever, name="sourcebook-interop", daemon=True).start()
+            _THREAD.loop, _THREAD.process = loop, os.getpid()
+        return _THREAD.loop
+
+
+def blocking(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
+    """Run it in the other thread's loop, and wait."""
+    future = asyncio.run_coroutine_threadsafe(work, loop)
+    try:
+        return future.result()
+    except BaseException:
+        future.cancel()
+        raise
+
+
+async def awaited(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop | None) -> T:
+    """Await it, in the other thread's loop if one is given; cancelling cancels it there."""
+    if loop is None or loop is asyncio.get_running_loop():
+        return await work
+    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+
+
+def iterated(events: AsyncGenerator[T, None], loop: asyncio.AbstractEventLoop) -> Generator[T, None, None]:
+    """What an async generator yields in another thread's loop. It runs in one task, and ahead of who listens."""
+    pieces: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
+    pump = _Pump(events, loop, pieces.put)
+    try:
+        while (piece := pieces.get()) is not None:
+            yield piece[0]
+        pump.raise_error()
+    finally:
+        if pump.stop():
+            while pieces.get() is not None:  # what it needs for its end is done when this returns
+                pass
+
+
+async def followed(events: AsyncGenerator[T, None], loop: asyncio.AbstractEventLoop | None) -> AsyncGenerator[T, None]:
+    """What an async generator yields, in the other thread's loop if one is given."""
+    here = asyncio.get_running_loop()
+    if loop is None or loop is here:
+        async with aclosing(events):
+            async for event in events:
+                yield event
+        return
+    pieces: asyncio.Queue[tuple[T] | None] = asyncio.Queue()
+    pump = _Pump(events, loop, lambda piece: here.call_soon_threadsafe(pieces.put_nowait, piece))
+    try:
+        while (piece := await pieces.get()) is not None:
+            yield piece[0]
+        pump.raise_error()
+    finally:
+        if pump.stop():
+            while await pieces.get() is not None:
+                pass
+
+
+class _Pump:
+    """One task of another thread's loop that runs a generator to its end and hands on what it yields, then None."""
+
+    def __init__(self, events: AsyncGenerator[Any, None], loop: asyncio.AbstractEventLoop, put: Any) -> None:
+        self._loop = loop
+        self._put = put
+        self._task: asyncio.Task[None] | None = None
+        self._error: BaseException | None = None
+        self._over = False
+        context = contextvars.copy_context()  # so that traces know where the call belongs
+        loop.call_soon_threadsafe(self._start, events, context)
+
+    def _start(self, events: AsyncGenerator[Any, None], context: contextvars.Context) -> None:
+        self._task = self._loop.create_task(self._run(events), context=context)
+        self._task.add_done_callback(self._ended)
+
+    async def _run(self, events: AsyncGenerator[Any, None]) -> None:
+        async with aclosing(events):
+            async for event in events:
+                self._put((event,))
+
+    def _ended(self, task: asyncio.Task[None]) -> None:
+        self._error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._over = True
+        self._put(None)
+
+    def raise_error(self) -> None:
+        """What the generator raised, if it did."""
+        if self._error is not None:
+            raise self._error
+
+    def stop(self) -> bool:
+        """Stop the generator. Whether it was still under way, so that a None will follow."""
+        if self._over:
+            return False
+        self._loop.call_soon_threadsafe(self._cancel)
+        return True
+
+    def _cancel(self) -> None:
+        if self._task is not None:
+            self._task.cancel()

@@ -1,0 +1,578 @@
+"""Three vendors that fail, stall, cut streams and throttle at random, behind everything that stands before them.
+
+- Every call ends as the complete answer with one Finish last, or as a truthful error, within its deadline.
+- What the ledger has settled is what the vendors charge, to the micro-dollar, as far as anybody can know it; where
+  nobody can, the ledger says so, what was held covers it, and the difference is what was still on its way.
+- No budget is exceeded at any moment, and nothing is left over: no task, connection, turn or reservation.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import sqlite3
+import threading
+import time
+from collections import Counter
+from collections.abc import AsyncIterator, Iterator, Mapping
+from contextlib import aclosing, asynccontextmanager, contextmanager
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from random import Random
+from typing import Final
+
+import pytest
+
+from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.usage import UsageLedger
+from sourcebook.config import Route
+from sourcebook.errors import BudgetExceeded, DeadlineExceeded, ModelError
+from sourcebook.models.base import Finish, Message, Model, ModelRequest, Switched, TextPart
+from sourcebook.models.cost import Bookkeeper, Metered, price
+from sourcebook.models.formats.anthropic import Anthropic
+from sourcebook.models.formats.cohere import Cohere
+from sourcebook.models.formats.openai_chat import OpenAIChat
+from sourcebook.models.http import HttpModel
+from sourcebook.models.route import Routed, build
+from sourcebook.models.wire import Target
+from sourcebook.types import Budget, Usage
+from tests.models.chaotic import (
+    LONGEST,
+    Attempt,
+    Bill,
+    Chaotic,
+    ChaoticAnthropic,
+    ChaoticCohere,
+    ChaoticOpenAI,
+    Tapped,
+    Words,
+    intended,
+    words,
+)
+
+NAMES: Final = ("ash", "birch", "cedar")
+AT_ONCE: Final = 200
+ACCOUNTS: Final = ("anna", "ben", "carl", "dora", "emma")
+DEADLINE: Final = 6.0
+
+USUAL: Final = Route(
+    attempts=2, retry_seconds=2.0, breaker_failures=6, breaker_seconds=0.2, deadline_seconds=DEADLINE,
+    first_seconds=0.5, idle_seconds=0.4,
+)  # fmt: skip
+ROUTES: Final[Mapping[str, Route]] = {
+    "fallback": USUAL,
+    "limited": replace(USUAL, concurrency=12, queue_seconds=1.0, requests_per_minute=6000),
+    "hedged": replace(USUAL, hedge_percentile=80.0, strategy="fastest"),
+    "cascade": replace(USUAL, strategy="cascade", cascade_agreement=0.3),
+    "split": replace(USUAL, strategy="split", split_by="account", breaker_failures=0),
+    "patient": replace(USUAL, strategy="cheapest", first_seconds=0.0, idle_seconds=0.0),  # the wire notices silence
+}
+
+
+@pytest.mark.parametrize("seed", [11])
+async def test_a_bad_minute(seed: int, tmp_path: Path) -> None:
+    """Quick enough for every day."""
+    report = await storm(seed, calls=150, home=tmp_path)
+    assert report.whole > 40
+    assert report.known > 100
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("seed", range(5))
+async def test_a_bad_day(seed: int, tmp_path: Path) -> None:
+    report = await storm(seed, calls=2000, home=tmp_path)
+    print(f"\nseed {seed}: {report}")
+    assert report.whole > 800
+    assert report.continued > 50
+    assert report.refused_by_budget > 20
+    assert report.known > 1500
+    assert not {"refused", "complete", "broken", "stalled", "left"} - set(report.endings)
+
+
+@dataclass(slots=True)
+class Report:
+    """What a storm came to. known, unknown: attempts by whether their charge can be known; money in micro-dollars."""
+
+    seconds: float = 0.0
+    whole: int = 0
+    errors: Counter[str] = field(default_factory=Counter)
+    left: int = 0
+    continued: int = 0
+    refused_by_budget: int = 0
+    endings: Counter[str] = field(default_factory=Counter)
+    attempts: int = 0
+    known: int = 0
+    settled: int = 0
+    unknown: int = 0
+    unknown_settled: int = 0
+    unknown_charged: int = 0
+    samples: int = 0
+    lag: float = 0.0
+
+
+async def storm(seed: int, *, calls: int, home: Path) -> Report:
+    """So many calls, 200 at once, and everything that must hold."""
+    before = asyncio.all_tasks()
+    began = time.monotonic()
+    async with ours(seed, home) as side:
+        for budget in budgets(calls):
+            side.ledger.set_budget(budget)
+        with watched(home) as watch:
+            async with lagging() as lag, outages(side, seed):
+                endings = await everything(side, seed, calls)
+        report = Report(seconds=time.monotonic() - began, samples=watch.samples, lag=lag.most)
+        assert not watch.exceeded
+        for ending in endings:
+            checked(ending, lag.most)
+            count(ending, report)
+        await side.bookkeeper.flush()
+        await gone(side)
+        accounts_agree(side, report)
+        for double in side.doubles.values():
+            assert not double.wrong
+        await sunshine(side, calls)
+    assert asyncio.all_tasks() == before
+    return report
+
+
+# --- the two sides --------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Ours:
+    """Our side, wired as a book wires it, and the vendors."""
+
+    doubles: dict[str, Chaotic]
+    ledger: UsageLedger
+    bookkeeper: Bookkeeper
+    routes: dict[str, Routed] = field(default_factory=dict)
+    attempts: list[Attempt] = field(default_factory=list)
+    taps: list[Tapped] = field(default_factory=list)
+
+    def opened(self, name: str) -> Model:
+        """The model of this vendor: the wire, and the meter around it."""
+        double = self.doubles[name]
+        form, path, idle = WIRES[name]
+        target = Target(provider=name, base=double.url + path, model=double.tariff.model, key=double.key)
+        model = HttpModel(
+            form(target),
+            provider=name,
+            model=double.tariff.model,
+            window=8_000,
+            count=words,
+            counted_by="words",
+            idle_seconds=idle,
+            key=double.key,
+        )
+        tap = Tapped(model, self.attempts)
+        self.taps.append(tap)
+        return Metered(tap, known=double.tariff.known(name), ledger=self.bookkeeper, counter=Words())
+
+    def price(self, name: str, usage: Usage) -> int | None:
+        """Micro-dollars of a model's tokens."""
+        double = self.doubles.get(name.partition(":")[0])
+        return None if double is None else price(usage, double.tariff.known(double.name))
+
+
+WIRES: Final[Mapping[str, tuple[type[OpenAIChat] | type[Anthropic] | type[Cohere], str, float]]] = {
+    "ash": (OpenAIChat, "/v1", 0.6),
+    "birch": (Anthropic, "", 0.3),
+    "cedar": (Cohere, "", 0.6),
+}
+
+
+@asynccontextmanager
+async def ours(seed: int, home: Path) -> AsyncIterator[Ours]:
+    """Three vendors, and a route of each kind to them."""
+    catalog = Catalog("sqlite:catalog.db", home)
+    ledger = UsageLedger(catalog)
+    bookkeeper = Bookkeeper(ledger)
+    async with (
+        ChaoticOpenAI("ash", seed) as ash,
+        ChaoticAnthropic("birch", seed) as birch,
+        ChaoticCohere("cedar", seed) as cedar,
+    ):
+        side = Ours({one.name: one for one in (ash, birch, cedar)}, ledger, bookkeeper)
+        for number, (name, route) in enumerate(ROUTES.items()):
+            models = NAMES[number % 3 :] + NAMES[: number % 3]
+            chance = Random(f"{seed} {name}")
+            side.routes[name] = build(replace(route, models=models), side.opened, price=side.price, random=chance)
+        try:
+            yield side
+        finally:
+            for routed in side.routes.values():
+                await routed.close()
+            await bookkeeper.close()
+            catalog.close()
+            async with asyncio.timeout(5.0):
+                while any(double.connections for double in side.doubles.values()):
+                    await asyncio.sleep(0.01)
+
+
+def budgets(calls: int) -> list[Budget]:
+    """Anna's is never reached, Ben's and Carl's run out in the middle, Dora's at once, Emma has none of her own."""
+    return [
+        Budget(tenant="island", account="anna", period="total", limit=1_000_000_000),
+        Budget(tenant="island", account="ben", period="day", limit=40_000 + 40 * calls),
+        Budget(tenant="island", account="carl", period="total", limit=40_000 + 15 * calls),
+        Budget(tenant="island", account="carl", period="day", limit=1_000_000_000),
+        Budget(tenant="island", account="dora", period="day", limit=3_000),
+        Budget(tenant="island", account="*", period="day", limit=900_000_000),
+    ]
+
+
+@asynccontextmanager
+async def outages(side: Ours, seed: int) -> AsyncIterator[None]:
+    """Now and then a vendor cannot be reached at all."""
+    chance = Random(f"outages {seed}")
+
+    async def happen() -> None:
+        while True:
+            await asyncio.sleep(chance.uniform(0.1, 0.6))
+            await side.doubles[chance.choice(NAMES)].away(chance.uniform(0.02, 0.15))
+
+    task = asyncio.create_task(happen())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+# --- the calls ------------------------------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class End:
+    """How a call ended, as its caller saw it. left: its caller went away."""
+
+    number: int
+    route: str
+    account: str
+    deadline: float | None
+    began: float
+    ended: float = 0.0
+    text: str = ""
+    finishes: list[Finish] = field(default_factory=list)
+    last: object = None
+    kept: int = 0
+    error: BaseException | None = None
+    left: bool = False
+
+
+def account_of(number: int) -> tuple[str, str]:
+    """(tenant, account) that pays for a call; every sixth has no budget at all."""
+    return ("mainland", "free") if number % 6 == 5 else ("island", ACCOUNTS[number % 6])
+
+
+async def everything(side: Ours, seed: int, calls: int) -> list[End]:
+    """All calls, as many at once as may be."""
+    numbers = iter(range(calls))
+    endings: list[End] = []
+
+    async def work() -> None:
+        for number in numbers:
+            endings.append(await call(side, number, Random(f"{seed} call {number}")))
+
+    async with asyncio.TaskGroup() as group:
+        for _ in range(min(AT_ONCE, calls)):
+            group.create_task(work())
+    return endings
+
+
+async def call(side: Ours, number: int, chance: Random) -> End:
+    """One call; its caller may be slow, or go away, or be stopped."""
+    began = time.monotonic()
+    time_given = chance.choices([None, chance.uniform(1.0, 4.0), chance.uniform(0.01, 0.6)], [4, 4, 2])[0]
+    end = End(
+        number=number,
+        route=chance.choice([*ROUTES]),
+        account=account_of(number)[1],
+        deadline=None if time_given is None else began + time_given,
+        began=began,
+    )
+    request = replace(asked(number), streamed=chance.random() < 0.8, deadline=end.deadline)
+    leaves = chance.randrange(1, 12) if chance.random() < 0.08 else 0
+    pause = chance.uniform(0.0, 0.02) if chance.random() < 0.15 else 0.0
+    reading = asyncio.create_task(read(side.routes[end.route], request, end, leaves=leaves, pause=pause))
+    if chance.random() < 0.07:
+        await asyncio.wait([reading], timeout=chance.uniform(0.0, 1.0))
+        reading.cancel()
+    try:
+        await reading
+    except asyncio.CancelledError:
+        end.left = True
+    except ModelError as error:
+        end.error = error
+    end.ended = time.monotonic()
+    return end
+
+
+def asked(number: int) -> ModelRequest:
+    tenant, account = account_of(number)
+    return ModelRequest(
+        messages=(
+            Message(role="system", text="You recite what you know by heart. Attempt ?"),
+            Message(role="user", text=f"Recite {number}, please" + " and nothing else" * (number % 5)),
+        ),
+        max_output_tokens=LONGEST,
+        tenant=tenant,
+        account=account,
+        answer_id=str(number),
+    )
+
+
+async def read(routed: Routed, request: ModelRequest, end: End, *, leaves: int, pause: float) -> None:
+    async with aclosing(routed.stream(request)) as events:
+        async for event in events:
+            end.last = event
+            match event:
+                case TextPart():
+                    end.text += event.text
+                case Switched():
+                    assert event.kept == len(end.text)
+                    end.kept = max(end.kept, event.kept)
+                case Finish():
+                    end.finishes.append(event)
+            leaves -= 1
+            if leaves == 0 and not end.finishes:
+                end.left = True
+                return
+            if pause:
+                await asyncio.sleep(pause)
+
+
+# --- what must hold of a call ---------------------------------------------------------------------------------
+
+
+def checked(end: End, lag: float) -> None:
+    """Complete, or a truthful error, in time."""
+    limit = end.deadline if end.deadline is not None else end.began + DEADLINE
+    assert end.ended <= limit + 0.1 + 2 * lag, f"{end.ended - limit} s late: {end}"
+    whole = intended(end.number)
+    assert whole.startswith(end.text), end
+    if end.left:
+        return
+    if end.error is None:
+        assert len(end.finishes) == 1, end
+        assert end.last is end.finishes[0]
+        assert end.finishes[0].reason == "stop"
+        assert end.text == whole, end
+        return
+    assert isinstance(end.error, ModelError)
+    assert not end.finishes
+    if end.route != "cascade":  # there a text that was not shown may have come
+        assert end.error.text == end.text, end
+    assert whole.startswith(end.error.text)
+    if isinstance(end.error, DeadlineExceeded):
+        assert end.ended >= limit - 0.02, end
+    if isinstance(end.error, BudgetExceeded):
+        assert end.account in ("ben", "carl", "dora"), end
+
+
+def count(end: End, report: Report) -> None:
+    report.left += end.left
+    report.whole += bool(end.finishes)
+    report.continued += bool(end.finishes) and bool(end.kept)
+    report.refused_by_budget += isinstance(end.error, BudgetExceeded)
+    if end.error is not None:
+        report.errors[type(end.error).__name__] += 1
+
+
+# --- what must hold of the money ------------------------------------------------------------------------------
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Row:
+    """One of the ledger's."""
+
+    request_id: str
+    outcome: str
+    input_tokens: int
+    cached_tokens: int
+    output_tokens: int
+    exact: bool
+    cost: int
+    reserved: int
+
+
+def accounts_agree(side: Ours, report: Report) -> None:
+    """The ledger's rows against the vendors' bills, attempt by attempt."""
+    rows: dict[tuple[str, str], list[Row]] = {}
+    for one in side.ledger.catalog.rows(
+        "SELECT answer_id, model, request_id, outcome, input_tokens, cached_tokens, output_tokens, exact, cost,"
+        " reserved FROM usage"
+    ):
+        made = {name: getattr(one, name) for name in Row.__slots__} | {"exact": bool(one.exact)}
+        rows.setdefault((one.answer_id, one.model), []).append(Row(**made))
+    bills = {bill.attempt: (double, bill) for double in side.doubles.values() for bill in double.bills}
+    assert len(bills) == sum(len(double.bills) for double in side.doubles.values())
+    assert bills.keys() <= {attempt.id for attempt in side.attempts}
+    report.attempts = len(side.attempts)
+    report.endings.update(bill.ending for _, bill in bills.values())
+    unknown: list[Attempt] = []
+    for attempt in side.attempts:
+        double, bill = bills.get(attempt.id, (side.doubles[attempt.model.partition(":")[0]], None))
+        if not known(attempt, bill):
+            unknown.append(attempt)
+            continue
+        charged = 0 if bill is None else double.cost(bill)
+        report.known += 1
+        report.settled += charged
+        if charged:
+            assert bill is not None
+            mine = rows[str(attempt.call), attempt.model]
+            row = next((one for one in mine if one.request_id == bill.id), None)
+            assert row is not None, f"{attempt}\n{bill}\n{mine}"
+            mine.remove(row)
+            told = attempt.finish is not None and bill.said
+            wanted = (bill.prompt, bill.cached, bill.output, charged, told)
+            found = (row.input_tokens, row.cached_tokens, row.output_tokens, row.cost, row.exact)
+            assert found == wanted, f"{attempt}\n{bill}\n{row}"
+            assert row.cost <= row.reserved or not row.reserved
+    for attempt in sorted(unknown, key=lambda one: one.error is not None):  # who left has a row in any case
+        double, bill = bills.get(attempt.id, (side.doubles[attempt.model.partition(":")[0]], None))
+        bounded(attempt, bill, double, rows.get((str(attempt.call), attempt.model), []), report)
+    assert not [left for left in rows.values() if left], "settled, and nobody knows for what"
+    assert side.ledger.catalog.rows("SELECT id FROM reservation") == []
+    totals = side.ledger.catalog.rows(
+        "SELECT (SELECT SUM(cost) FROM usage) AS settled,"
+        " (SELECT SUM(cost) FROM spending WHERE account <> '*') AS daily"
+    )
+    charged = sum(double.cost(bill) for double, bill in bills.values())
+    assert totals[0].settled == totals[0].daily == report.settled + report.unknown_settled
+    assert charged == report.settled + report.unknown_charged
+
+
+def known(attempt: Attempt, bill: Bill | None) -> bool:
+    """Whether what the vendor charges for it can be known here."""
+    if attempt.finish is not None:
+        return True  # all was said, if not always how much it took
+    if attempt.error is None or isinstance(attempt.error, DeadlineExceeded):
+        return False  # we left, with more on its way perhaps
+    silent = isinstance(attempt.error.__cause__, TimeoutError)
+    if bill is None:
+        assert not attempt.received
+        return attempt.streamed and not silent  # it was never reached
+    if silent:
+        return bill.ending == "stalled" and bool(attempt.received)
+    return bill.ending == "refused" or (bill.ending == "broken" and attempt.streamed)
+
+
+def bounded(attempt: Attempt, bill: Bill | None, double: Chaotic, mine: list[Row], report: Report) -> None:
+    """Settled is what came, and the ledger says that this is not the vendor's count; what was held covers the rest."""
+    charged = 0 if bill is None else double.cost(bill)
+    prompt = double.tariff.prompt(attempt.texts)
+    cost = double.tariff.cost(prompt, attempt.output)
+    fitting = [one for one in mine if (one.input_tokens, one.output_tokens, one.cost) == (prompt, attempt.output, cost)]
+    report.unknown += 1
+    report.unknown_charged += charged
+    if not fitting:
+        assert not attempt.received, f"{attempt}\n{bill}\n{mine}"
+        assert attempt.error is not None, f"{attempt}\n{bill}\n{mine}"
+        return
+    row = fitting[0]
+    mine.remove(row)
+    report.unknown_settled += row.cost
+    assert not row.exact
+    assert row.outcome in ("broken", "cancelled")
+    if row.reserved:
+        assert max(charged, row.cost) <= row.reserved
+    if bill is not None:
+        assert bill.output >= row.output_tokens
+
+
+# --- at every moment, and at the end --------------------------------------------------------------------------
+
+
+@dataclass(slots=True)
+class Watch:
+    samples: int = 0
+    exceeded: list[object] = field(default_factory=list)
+
+
+@contextmanager
+def watched(home: Path) -> Iterator[Watch]:
+    """Another reader of the database looks again and again whether a budget is exceeded."""
+    watch = Watch()
+    over = threading.Event()
+
+    def look() -> None:
+        connection = sqlite3.connect(home / "catalog.db", timeout=10.0)
+        while not over.wait(0.005):
+            watch.samples += 1
+            watch.exceeded += connection.execute(_EXCEEDED).fetchall()
+        connection.close()
+
+    thread = threading.Thread(target=look)
+    thread.start()
+    try:
+        yield watch
+    finally:
+        over.set()
+        thread.join()
+
+
+_EXCEEDED = """
+    SELECT * FROM (
+      SELECT account, period, cost_limit,
+             (SELECT COALESCE(SUM(cost), 0) FROM usage
+               WHERE usage.tenant = budget.tenant AND (usage.account = budget.account OR budget.account = '*'))
+           + (SELECT COALESCE(SUM(amount), 0) FROM reservation
+               WHERE reservation.tenant = budget.tenant
+                 AND (reservation.account = budget.account OR budget.account = '*')) AS used
+        FROM budget)
+     WHERE used > cost_limit
+"""
+
+
+@dataclass(slots=True)
+class Lag:
+    most: float = 0.0
+
+
+@asynccontextmanager
+async def lagging() -> AsyncIterator[Lag]:
+    """How late this machine's event loop was at worst."""
+    lag = Lag()
+
+    async def look() -> None:
+        while True:
+            due = time.monotonic() + 0.01
+            await asyncio.sleep(0.01)
+            lag.most = max(lag.most, time.monotonic() - due)
+
+    task = asyncio.create_task(look())
+    try:
+        yield lag
+    finally:
+        task.cancel()
+        await asyncio.wait([task])
+
+
+async def gone(side: Ours) -> None:
+    """Nothing runs on, on either side."""
+    for name, routed in side.routes.items():
+        for model in routed.report().models:
+            assert (model.running, model.waiting) == (0, 0), (name, model)
+    assert all(tap.running == 0 for tap in side.taps)
+    async with asyncio.timeout(2.0):
+        while any(double.open for double in side.doubles.values()):
+            await asyncio.sleep(0.01)
+
+
+async def sunshine(side: Ours, first: int) -> None:
+    """The vendors are well again: every call is answered, so that no turn was lost and no breaker stays open."""
+    for double in side.doubles.values():
+        double.weather = {"fine": 1}
+
+    async def one(number: int, route: str) -> None:
+        end = End(number=number, route=route, account="free", deadline=None, began=time.monotonic())
+        request = replace(asked(number), tenant="mainland", account="free")
+        await read(side.routes[route], request, end, leaves=0, pause=0.0)
+        assert end.finishes
+        assert end.text == intended(number)
+
+    async with asyncio.TaskGroup() as group:
+        for place, route in enumerate([*ROUTES] * 5):
+            group.create_task(one(first + place, route))
+    assert all(tap.running == 0 for tap in side.taps)
