@@ -20,6 +20,7 @@ from sourcebook.book_tools import BookTools
 from sourcebook.catalog import answers, reads
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.records import SourceRecord
+from sourcebook.catalog.statements import kept
 from sourcebook.config import Config
 from sourcebook.errors import BookBusy, ConfigError, NoBook, NotFound, SourcebookError, SourceError, VectorIndexError
 from sourcebook.filters import parse_filter
@@ -71,7 +72,7 @@ class Sourcebook:
         self.reading_slots = asyncio.Semaphore(16)
         self.on_progress = progress
         self.has_documents = False
-        self._ownership = Ownership(home / "writer.lock", "This book")
+        self._ownership = Ownership(home / "writer.lock", "This book", shared=self.catalog.writer)
         self._syncing = asyncio.Lock()
         self.index = BookIndex(self)
         self.models = BookModels(self)
@@ -300,7 +301,7 @@ class Sourcebook:
         scope: Scope | None,
         where: str | Filter | None,
         *,
-        top: int = 10,
+        top: int | None = None,
         conversation: str | None = None,
         account: str = "default",
         seconds: float | None = None,
@@ -308,10 +309,10 @@ class Sourcebook:
         if not text.strip():
             raise SourcebookError("The question is empty", remedy="Write what you want to know")
         return Question(
-            text=text.encode("utf-8", "replace").decode(),  # a lone surrogate can be neither stored nor embedded
+            text=kept(text),  # a lone surrogate can be neither stored nor embedded
             scope=scope or Scope(),
             filter=parse_filter(where) if isinstance(where, str) else where,
-            top=top,
+            top=self.config.answer.passages if top is None else top,
             conversation=conversation,
             account=account,
             deadline=None if seconds is None else monotonic() + seconds,

@@ -2,7 +2,7 @@
 
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from pathlib import Path
@@ -34,13 +34,6 @@ ALICE_IN_SALES = Scope(principals=frozenset({"alice", "sales"}))
 BOB = Scope(principals=frozenset({"bob"}))
 ELSEWHERE = Scope(tenant="other", principals=frozenset({"alice"}))
 TABLES = ("conversation", "turn", "turn_document", "memory")
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    made = Catalog("sqlite:catalog.db", tmp_path)
-    yield made
-    made.close()
 
 
 def publish(catalog: Catalog, name: str, text: str, *, access: frozenset[str] = frozenset()) -> Staged:
@@ -123,14 +116,14 @@ def test_a_conversation_holds_its_turns_in_order(catalog: Catalog) -> None:
     assert [turn.number for turn in read_conversation(catalog, name, NOBODY, last=3).turns] == [2, 3, 4]
 
 
-def test_numbers_are_given_out_once_whoever_asks(catalog: Catalog, tmp_path: Path) -> None:
+def test_numbers_are_given_out_once_whoever_asks(catalog: Catalog, url: str, tmp_path: Path) -> None:
     name = start_conversation(catalog, NOBODY)
     script = f"""
 from pathlib import Path
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.conversations import keep_exchange
 from sourcebook.types import Scope
-catalog = Catalog("sqlite:catalog.db", Path({str(tmp_path)!r}))
+catalog = Catalog({url!r}, Path({str(tmp_path)!r}))
 for i in range(10):
     keep_exchange(catalog, {name!r}, Scope(), question=f"other {{i}}", answer=f"to other {{i}}")
 catalog.close()

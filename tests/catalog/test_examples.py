@@ -1,8 +1,5 @@
 """Examples for prompts: by tenant and collection, one for each question."""
 
-from collections.abc import Iterator
-from pathlib import Path
-
 import numpy as np
 import pytest
 
@@ -15,13 +12,6 @@ from sourcebook.catalog.examples import (
     read_examples,
 )
 from sourcebook.errors import NotFound
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    made = Catalog("sqlite:catalog.db", tmp_path)
-    yield made
-    made.close()
 
 
 def keep(catalog: Catalog, *questions: str, tenant: str = "t", collection: str = "c", answer: str = "a") -> list[str]:

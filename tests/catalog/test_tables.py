@@ -1,6 +1,5 @@
 """Tables live and die with their version: I1, I2 and I3 hold for them as for passages, and so does scope."""
 
-from collections.abc import Iterator
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -15,13 +14,6 @@ from sourcebook.catalog.tables import ScopedTables
 from sourcebook.types import Column, Scope, Table
 
 ALICE = Scope(principals=frozenset({"alice"}))
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    made = Catalog("sqlite:catalog.db", tmp_path)
-    yield made
-    made.close()
 
 
 def table(content: str, name: str = "") -> Table:

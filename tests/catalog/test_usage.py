@@ -2,7 +2,6 @@
 
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from datetime import date
 from pathlib import Path
@@ -16,13 +15,6 @@ from sourcebook.errors import BudgetExceeded, NotFound
 from sourcebook.types import Budget, CallRecord, Outcome, Reservation, Usage
 
 AT = "2026-05-31T12:00:00.000+00:00"
-
-
-@pytest.fixture
-def catalog(tmp_path: Path) -> Iterator[Catalog]:
-    made = Catalog("sqlite:catalog.db", tmp_path)
-    yield made
-    made.close()
 
 
 @pytest.fixture
@@ -306,7 +298,7 @@ def test_threads_never_hold_more_than_the_budget(ledger: UsageLedger) -> None:
     assert sum(one.cost for one in totals(ledger.catalog, "day", account="anna")) <= 500
 
 
-def test_processes_never_hold_more_than_the_budget(tmp_path: Path, ledger: UsageLedger) -> None:
+def test_processes_never_hold_more_than_the_budget(url: str, tmp_path: Path, ledger: UsageLedger) -> None:
     ledger.set_budget(Budget(period="total", limit=1000))
     script = f"""
 import sys
@@ -315,7 +307,7 @@ from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.usage import UsageLedger
 from sourcebook.errors import BudgetExceeded
 from sourcebook.types import CallRecord, Reservation, Usage
-catalog = Catalog("sqlite:catalog.db", Path({str(tmp_path)!r}))
+catalog = Catalog({url!r}, Path({str(tmp_path)!r}))
 ledger = UsageLedger(catalog)
 input()
 spent = 0

@@ -20,9 +20,8 @@ import re
 import socket
 import struct
 from collections import Counter
-from collections.abc import AsyncGenerator, Mapping, Sequence
-from contextlib import aclosing
-from dataclasses import dataclass, field, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from datetime import date
 from random import Random
 from typing import Any, Final, Literal, Self
@@ -30,7 +29,6 @@ from typing import Any, Final, Literal, Self
 from aiohttp import web
 
 from sourcebook.errors import ContextTooLong, ModelError, NotAuthorised, RateLimited, Unavailable
-from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest, TextPart
 from sourcebook.models.cost.known import KnownModel, Overhead, Rates
 from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen
 from sourcebook.types import Usage
@@ -39,6 +37,8 @@ from tests.models.doubles.cohere import CohereDouble
 from tests.models.doubles.openai_chat import OpenAIChatDouble
 
 _REPLY_ID: Final = b"c14c80c3"  # of every reply of Cohere's double, where the vendor has one for each
+
+_ENDS: Final = (b'"finish_reason": "stop"', b'"message_delta"', b'"message-end"')  # events that tell why it ends
 
 LONGEST: Final = 120
 """Tokens that a reply may have."""
@@ -140,13 +140,17 @@ with the connection closed or reset. stalling: no further word. erring: an error
 
 
 class Chaotic(Double):
-    """A vendor whose weather is made of seeded chance: the same for the n'th request of the same call."""
+    """A vendor whose weather is made of seeded chance: the same for the n'th request of the same call.
+
+    pace: what all its times are multiplied with.
+    """
 
     tariff: Tariff
 
-    def __init__(self, name: str, seed: int) -> None:
+    def __init__(self, name: str, seed: int, pace: float) -> None:
         Double.__init__(self)
         self.name = name
+        self.pace = pace
         self.seed = seed
         self.weather: Mapping[str, float] = WEATHER
         self.bills: list[Bill] = []
@@ -207,14 +211,14 @@ class Chaotic(Double):
         limit = seen.body.get("max_tokens") or seen.body.get("max_completion_tokens") or 0
         if sum(map(words, pieces)) > limit:
             self.wrong.append(f"call {number} gives {limit} tokens, which is less than is missing")
-        return Reply(pieces=tuple(pieces), pause=chance.choice([0.0, 0.0, 0.001, 0.005, 0.02]))
+        return Reply(pieces=tuple(pieces), pause=self.pace * chance.choice([0.0, 0.0, 0.001, 0.005, 0.02]))
 
     async def _answer(
         self, request: web.Request, seen: Seen, reply: Reply, bill: Bill, chance: Random
     ) -> web.StreamResponse:
         kind = bill.kind
         if kind in ("slow", "mute", "hanging up", "resetting") or chance.random() < 0.3:
-            await asyncio.sleep(chance.uniform(0.0, 0.3 if kind == "slow" else 0.05))
+            await asyncio.sleep(self.pace * chance.uniform(0.0, 0.3 if kind == "slow" else 0.05))
         if kind == "refusing":
             bill.ending = "refused"
             return self._refusing(bill, seen, chance)
@@ -252,6 +256,8 @@ class Chaotic(Double):
             if bill.streamed and 0 <= number - first < len(reply.pieces):
                 bill.output += words(reply.pieces[number - first])
                 bill.due = True
+            if any(mark in event for mark in _ENDS):
+                bill.due = True  # even if there was nothing left to say
             if number == saying and kind != "uncounted":
                 bill.said, bill.cached = True, cached
             if number == len(events) - 1:
@@ -283,6 +289,8 @@ class Chaotic(Double):
         if bill.kind == "erring":
             if bill.streamed and (event := self.fault_event(Fault(error=chance.choice([Unavailable, RateLimited])))):
                 await response.write(event.replace(REQUEST_ID.encode(), bill.id.encode()))
+            if not bill.output:
+                bill.due = bill.said = False  # an error instead of a reply
             return await self._gone(request, bill, reset=False)
         one = chance.choice([b"<html>oops</html>", b"[1, 2", b"\xff\xfe\x00", b"null", b'"text"'])
         bill.due = True
@@ -295,9 +303,15 @@ class Chaotic(Double):
         raise AssertionError("nobody gave it up")
 
     async def _gone(self, request: web.Request, bill: Bill, *, reset: bool) -> web.StreamResponse:
-        """Close the connection, or reset it; what was written to it before is delivered."""
+        """Close the connection, or reset it. What was written before is delivered.
+
+        A reset discards what is on its way, so that nobody could know: it comes when that has arrived.
+        """
+        if reset:
+            await asyncio.sleep(0.05)
         bill.ending = "broken"
-        assert request.transport is not None
+        if request.transport is None:
+            raise ConnectionResetError
         if reset:
             connection = request.transport.get_extra_info("socket")
             connection.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, struct.pack("ii", 1, 0))
@@ -384,79 +398,3 @@ def _uncounted(event: bytes) -> bytes:
         return [without(one) for one in value] if isinstance(value, list) else value
 
     return head + mark + json.dumps(without(json.loads(data))).encode() + (b"\n\n" if mark else b"")
-
-
-# --- our side, watched --------------------------------------------------------------------------------------
-
-
-@dataclass(slots=True)
-class Attempt:
-    """One call of one vendor as it went on the wire. received: the text that came of it."""
-
-    id: int
-    call: int
-    model: str
-    streamed: bool
-    texts: tuple[str, ...]
-    received: list[str] = field(default_factory=list)
-    finish: Finish | None = None
-    error: ModelError | None = None
-
-    @property
-    def output(self) -> int:
-        """Tokens that came."""
-        return words("".join(self.received))
-
-
-class Tapped:
-    """A model whose attempts are noted down, between the meter and the wire. "Attempt ?" in the prompt gets a number."""
-
-    def __init__(self, model: Model, attempts: list[Attempt]) -> None:
-        self._model = model
-        self._attempts = attempts
-        self.running = 0
-
-    @property
-    def name(self) -> str:
-        return self._model.name
-
-    @property
-    def window(self) -> int:
-        return self._model.window
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._model.capabilities
-
-    def count_tokens(self, text: str) -> int:
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        await self._model.close()
-
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        number = len(self._attempts)
-        first, *others = request.messages
-        messages = (replace(first, text=first.text.replace("Attempt ?", f"Attempt {number}")), *others)
-        attempt = Attempt(
-            id=number,
-            call=int(request.answer_id or 0),
-            model=self.name,
-            streamed=request.streamed,
-            texts=tuple(one.text for one in messages),
-        )
-        self._attempts.append(attempt)
-        self.running += 1
-        try:
-            async with aclosing(self._model.stream(replace(request, messages=messages))) as events:
-                async for event in events:
-                    if isinstance(event, TextPart):
-                        attempt.received.append(event.text)
-                    elif isinstance(event, Finish):
-                        attempt.finish = event
-                    yield event
-        except ModelError as error:
-            attempt.error = error
-            raise
-        finally:
-            self.running -= 1

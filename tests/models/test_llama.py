@@ -11,9 +11,13 @@ from pathlib import Path
 
 import pytest
 
+from sourcebook import Answer, Sourcebook
+from sourcebook.config import Answer as Answering
+from sourcebook.config import Config, Parts, Prompt
 from sourcebook.errors import ConfigError, ContextTooLong, DeadlineExceeded
 from sourcebook.models.base import Message, ModelRequest, TextPart, complete
 from sourcebook.models.llama import Llama, open_llama
+from sourcebook.replay import replay
 
 ASKED = ModelRequest(
     messages=(
@@ -136,3 +140,30 @@ async def test_a_truncated_file(tmp_path: Path) -> None:
     with pytest.raises(ConfigError):
         await complete(model, ASKED)
     await model.close()
+
+
+async def test_it_answers_over_the_example_documents(tmp_path: Path) -> None:
+    documents = Path(__file__).parents[2] / "examples" / "privacy-law" / "documents"
+    parts = Parts(embed="hashing", model=f"llama:{model_file()}?window=2048")
+    config = Config(parts=parts, answer=Answering(passages=2), prompt=Prompt(output_tokens=48, passage_tokens=300))
+    async with await Sourcebook.open(tmp_path / "book", config=config) as book:
+        await book.add(documents, include=["*.md", "*.csv"])
+        assert (await book.sync()).failed == 0
+        pieces: list[str] = []
+        answer: Answer | None = None
+        async for part in book.stream("Which personal data are processed for payroll?"):
+            if isinstance(part, str):
+                pieces.append(part)
+            elif isinstance(part, Answer):
+                answer = part
+        assert answer is not None
+        assert "".join(pieces).strip()
+        assert answer.usage.exact
+        assert answer.usage.output_tokens > 0
+        assert answer.hits
+        for citation in answer.citations:
+            text, _ = book.show(citation.document)
+            assert text[citation.start : citation.end] == citation.quote
+        again = await replay(book, answer.id)
+        assert again.same_bytes is True
+        assert again.same_text

@@ -16,7 +16,11 @@ EVERYTHING = ModelRequest(
     question="왜?",
     messages=(
         Message(role="system", text="Be brief.", keep=True),
-        Message(role="user", text="Look", images=(Image(media_type="image/png", data=b"\x00\xff"), Image(media_type="image/png", url="https://x/y"))),
+        Message(
+            role="user",
+            text="Look",
+            images=(Image(media_type="image/png", data=b"\x00\xff"), Image(media_type="image/png", url="https://x/y")),
+        ),
         Message(
             role="assistant",
             tool_calls=(ToolCall(id="1", name="weather", arguments='{"b": 1, "a": 2}', signature="s"),),

@@ -8,7 +8,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from sourcebook.catalog.catalog import Catalog
-from sourcebook.catalog.statements import sql
+from sourcebook.catalog.statements import kept, sql
 from sourcebook.errors import NotFound
 from sourcebook.types import Answer, Question, Scope
 
@@ -36,8 +36,8 @@ def record_answer(catalog: Catalog, question: Question, answer: Answer, made_fro
                 "id": answer.id,
                 "asked": datetime.now(UTC).isoformat(timespec="milliseconds"),
                 "tenant": question.scope.tenant,
-                "question": question.text,
-                "record": json.dumps(record, ensure_ascii=False),
+                "question": kept(question.text),
+                "record": kept(json.dumps(record, ensure_ascii=False)),
             },
         )
 

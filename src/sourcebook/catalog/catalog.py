@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 from sourcebook.catalog import staging
 from sourcebook.catalog.origins import forget_gone
+from sourcebook.catalog.postgresql import WriterSession, without_password
 from sourcebook.catalog.records import (
     DocumentRecord,
     Draft,
@@ -24,7 +25,7 @@ from sourcebook.catalog.records import (
     Staged,
 )
 from sourcebook.catalog.schema import connect, upgrade
-from sourcebook.catalog.statements import IN_LIST, batches, explained, metadata_from, names_json, now, sql
+from sourcebook.catalog.statements import IN_LIST, batches, explained, kept, metadata_from, names_json, now, sql
 from sourcebook.catalog.tables import read_tables
 from sourcebook.types import Chunk, PassageId
 
@@ -35,14 +36,16 @@ if TYPE_CHECKING:
 class Catalog:
     """Documents, versions and passages in a relational database.
 
-    url: "sqlite:FILE" relative to `home`, or "postgresql://...". Errors: CatalogError.
+    url: "sqlite:FILE" relative to `home`, or "postgresql://...". writer: the right to write, where it is the
+    database's to give; for a file, a lock beside it does. Errors: CatalogError.
     """
 
     def __init__(self, url: str, home: Path) -> None:
-        self.url = url
+        self.url = without_password(url)
         self._engine: Engine = connect(url, home)
+        self.writer = WriterSession(self._engine) if self._engine.dialect.name == "postgresql" else None
         try:
-            with explained(url):
+            with explained(self.url):
                 upgrade(self._engine)
         except BaseException:
             self._engine.dispose()
@@ -77,8 +80,9 @@ class Catalog:
     @contextmanager
     def writing(self) -> Iterator[Connection]:
         """A connection in a transaction that is committed at the end, or rolled back on an error."""
-        with explained(self.url), self._engine.connect() as connection:
-            if self._engine.dialect.name == "sqlite":
+        connected = self._engine.connect() if self.writer is None else self.writer.connection()
+        with explained(self.url), connected as connection:
+            if self.writer is None:
                 connection.exec_driver_sql("BEGIN IMMEDIATE")
             yield connection
             connection.commit()
@@ -297,7 +301,7 @@ class Catalog:
                         "uri": one.uri,
                         "source": one.source_id,
                         "access": names_json(one.access),
-                        "error": one.error,
+                        "error": kept(one.error),
                         "transient": one.transient,
                         "fingerprint": one.fingerprint,
                         "hash": one.content_hash,

@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
 from sourcebook.catalog.origins import SUMMARY, Origin, all_live, live_origins, read_origins, write_origins
-from sourcebook.catalog.statements import names_json, now, sql
+from sourcebook.catalog.statements import kept, names_json, now, sql
 from sourcebook.errors import NotFound
 from sourcebook.types import PassageId, Scope
 
@@ -190,12 +190,12 @@ def keep_exchange(
             return None
         if _owner(row, scope) is None:
             raise _not_found(name)
-        asked = Turn(number=row.turns - 1, role="user", text=question, at=stamp)
+        asked = Turn(number=row.turns - 1, role="user", text=kept(question), at=stamp)
         if made_from is None:
             answered = Turn(number=row.turns, role="assistant", text="", at=stamp, removed=True)
         else:
             answered = Turn(
-                number=row.turns, role="assistant", text=answer, at=stamp, answer_id=answer_id, origins=made_from
+                number=row.turns, role="assistant", text=kept(answer), at=stamp, answer_id=answer_id, origins=made_from
             )
         _write_turns(connection, name, (asked, answered))
     return asked, answered
@@ -217,7 +217,7 @@ def keep_summary(
                 UPDATE conversation SET summary = :summary, summarised = :upto, revision = revision + 1
                  WHERE id = :id AND revision = :revision
             """),
-            {"summary": summary, "upto": upto, "id": conversation.id, "revision": conversation.revision},
+            {"summary": kept(summary), "upto": upto, "id": conversation.id, "revision": conversation.revision},
         )
         if not done.rowcount:
             return False

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from sourcebook.catalog.statements import IN_LIST, batches, now, sql
+from sourcebook.catalog.statements import IN_LIST, batches, kept, now, sql
 from sourcebook.errors import NotFound
 
 if TYPE_CHECKING:
@@ -61,8 +61,8 @@ def keep_examples(
                     "id": name,
                     "tenant": tenant,
                     "collection": collection,
-                    "question": question,
-                    "answer": answer,
+                    "question": kept(question),
+                    "answer": kept(answer),
                     "now": now(),
                     "vector": vector.astype("<f4").tobytes(),
                     "fingerprint": fingerprint,

@@ -12,7 +12,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
 from sourcebook.catalog.origins import Origin, visible
-from sourcebook.catalog.statements import IN_LIST, batches, names_json, now, sql
+from sourcebook.catalog.statements import IN_LIST, batches, kept, names_json, now, sql
 from sourcebook.errors import NotFound
 from sourcebook.types import Scope
 
@@ -125,7 +125,7 @@ def keep_facts(
         if not done.rowcount:
             return 0
         _delete(connection, conversation.tenant, conversation.owner, replaced)
-        kept = 0
+        new = 0
         for one in facts:
             inserted = connection.execute(
                 sql("""
@@ -145,13 +145,13 @@ def keep_facts(
                     "number": one.number,
                     "now": stamp,
                     "kind": one.kind,
-                    "text": one.text,
+                    "text": kept(one.text),
                     "vector": _bytes(one.vector),
                     "fingerprint": fingerprint,
                 },
             )
-            kept += inserted.rowcount
-    return kept
+            new += inserted.rowcount
+    return new
 
 
 def keep_vectors(catalog: Catalog, vectors: Sequence[tuple[str, NDArray[np.float32]]], *, fingerprint: str) -> None:

@@ -15,7 +15,8 @@ from __future__ import annotations
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from sourcebook.errors import CatalogError, ConfigError, MissingExtra
+from sourcebook.catalog.postgresql import UPGRADE_LOCK, open_engine, without_password
+from sourcebook.errors import CatalogError, ConfigError
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -37,10 +38,9 @@ _SQLITE_PRAGMAS = (
 def connect(url: str, home: Path) -> Engine:
     """Open the database that `url` names: "sqlite:FILE" (relative to `home`) or "postgresql://...".
 
-    Errors: ConfigError for another kind of URL.
+    Errors: ConfigError for another kind of URL; MissingExtra.
     """
     from sqlalchemy import URL, create_engine, event
-    from sqlalchemy.exc import ArgumentError
 
     if url.startswith("sqlite:"):
         path = home / url.removeprefix("sqlite:").removeprefix("//")
@@ -58,17 +58,10 @@ def connect(url: str, home: Path) -> Engine:
                 raise
 
         return engine
-    if url.startswith("postgresql"):
-        try:
-            return create_engine(url)
-        except ImportError as error:
-            raise MissingExtra.of("The PostgreSQL driver", "postgresql") from error
-        except (ArgumentError, ValueError) as error:
-            raise ConfigError(
-                f"Catalog URL {url!r} is not valid: {error}", remedy='Use "postgresql://user@host/database"'
-            ) from error
+    if url.startswith("postgres"):
+        return open_engine(url)
     raise ConfigError(
-        f"Catalog URL {url!r} is not one that can be opened",
+        f"Catalog URL {without_password(url)!r} is not one that can be opened",
         remedy='Use "sqlite:catalog.db" or "postgresql://user@host/database"',
     )
 
@@ -92,6 +85,8 @@ def upgrade(engine: Engine) -> None:
     with engine.begin() as connection:
         if connection.dialect.name == "sqlite":
             connection.exec_driver_sql("BEGIN IMMEDIATE")  # all or nothing, and one process at a time
+        else:
+            connection.exec_driver_sql(UPGRADE_LOCK)
         config.attributes["connection"] = connection
         command.upgrade(config, HEAD)
 

@@ -8,7 +8,7 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING
 
 from sourcebook.catalog.records import Draft, Staged
-from sourcebook.catalog.statements import IN_LIST, batches, names_json, now, sql
+from sourcebook.catalog.statements import IN_LIST, batches, kept, names_json, now, sql
 from sourcebook.catalog.tables import write_tables
 from sourcebook.types import PassageId
 
@@ -105,8 +105,8 @@ def _write_versions(connection: Connection, staged: Sequence[Staged]) -> None:
                 "number": one.number,
                 "hash": one.draft.content_hash,
                 "recipe": one.draft.recipe,
-                "title": one.draft.title,
-                "metadata": json.dumps(dict(one.draft.metadata), ensure_ascii=False),
+                "title": None if one.draft.title is None else kept(one.draft.title),
+                "metadata": kept(json.dumps(dict(one.draft.metadata), ensure_ascii=False)),
                 "now": now(),
             }
             for one in staged
@@ -117,7 +117,7 @@ def _write_versions(connection: Connection, staged: Sequence[Staged]) -> None:
 def _write_texts(connection: Connection, staged: Sequence[Staged]) -> None:
     connection.execute(
         sql("INSERT INTO parsed (version_id, text, language) VALUES (:version, :text, :language)"),
-        [{"version": one.version_id, "text": one.draft.text, "language": one.draft.language} for one in staged],
+        [{"version": one.version_id, "text": kept(one.draft.text), "language": one.draft.language} for one in staged],
     )
     if rows := [row for one in staged for row in _passage_rows(one)]:
         connection.execute(
@@ -141,10 +141,10 @@ def _passage_rows(staged: Staged) -> Iterator[Mapping[str, object]]:
             "ordinal": ordinal,
             "start": chunk.start,
             "end": chunk.end,
-            "text": chunk.text,
-            "heading_path": json.dumps(chunk.heading_path, ensure_ascii=False),
+            "text": kept(chunk.text),
+            "heading_path": kept(json.dumps(chunk.heading_path, ensure_ascii=False)),
             "page": chunk.page,
-            "location": chunk.location,
+            "location": None if chunk.location is None else kept(chunk.location),
             "language": chunk.language,
             "text_key": key,
         }

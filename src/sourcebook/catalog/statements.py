@@ -8,6 +8,7 @@ from contextlib import contextmanager
 from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
+from sourcebook.catalog import postgresql
 from sourcebook.errors import CatalogError
 from sourcebook.types import Metadata
 
@@ -54,16 +55,37 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
+def kept(text: str) -> str:
+    """Text as every database takes it, of the same length: a null character or half of a pair becomes U+FFFD."""
+    if "\0" in text:
+        text = text.replace("\0", "\ufffd")
+    if not text.isascii():
+        try:
+            text.encode()
+        except UnicodeEncodeError:
+            text = "".join("\ufffd" if "\ud800" <= character <= "\udfff" else character for character in text)
+    return text
+
+
 @contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Database errors as CatalogError, with what the user can do."""
-    from sqlalchemy.exc import DatabaseError, OperationalError
+    """Database errors as CatalogError, with what the user can do. url: without a password."""
+    from sqlalchemy.exc import DBAPIError
+    from sqlalchemy.exc import TimeoutError as NoConnection
 
     try:
         yield
-    except (DatabaseError, OperationalError) as error:
-        reason = str(error.orig)
-        raise CatalogError(f"The catalog {url} failed: {reason}", remedy=_remedy(reason)) from error
+    except DBAPIError as error:
+        reason = " ".join(str(error.orig).split())
+        advice = postgresql.remedy(error.orig, reason) or _remedy(reason)
+        raise CatalogError(f"The catalog {url} failed: {reason}", remedy=advice) from error
+    except NoConnection as error:
+        raise CatalogError(f"The catalog {url} is overloaded: {error}", remedy="Try again in a moment") from error
+    except UnicodeEncodeError as error:
+        raise CatalogError(
+            f"The catalog {url} cannot keep half of a surrogate pair in a name",
+            remedy="Write the name in valid Unicode",
+        ) from error
 
 
 def _remedy(reason: str) -> str:

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from sourcebook.catalog.statements import IN_LIST, batches, sql
+from sourcebook.catalog.statements import IN_LIST, batches, kept, sql
 from sourcebook.types import Column, LiveTable, Scope, Table
 
 if TYPE_CHECKING:
@@ -122,8 +122,8 @@ def _rows(version: int, tables: Sequence[Table]) -> Iterator[Mapping[str, object
         yield {
             "version": version,
             "ordinal": ordinal,
-            "name": one.name,
-            "columns": json.dumps([[column.name, column.type] for column in one.columns], ensure_ascii=False),
+            "name": kept(one.name),
+            "columns": kept(json.dumps([[column.name, column.type] for column in one.columns], ensure_ascii=False)),
             "rows": one.rows,
             "places": json.dumps(one.places),
             "data": one.data,

@@ -146,7 +146,7 @@ def compare(
             async for one in measured(book, items, asked, passages=counts, scope=scope, at_once=at_once):
                 results.append(one)
                 if not as_json:
-                    click.echo(f"{one.model}, {one.way}: {100 * one.accuracy:.1f} % right", err=True)
+                    click.echo(f"{one.label}, {one.way}: {100 * one.accuracy:.1f} % right", err=True)
         if details is not None:
             details.write_text("".join(f"{line}\n" for line in _details(results)), encoding="utf-8")
         if plot is not None:
@@ -220,7 +220,7 @@ def _show_comparison(results: list[Measured], questions: int) -> None:
     for one in results:
         low, high = one.accuracy_interval
         table.add_row(
-            one.model,
+            one.label,
             one.way if one.passages else f"everything ({100 * one.pasted:.0f} % fits)",
             f"{100 * one.accuracy:.1f} % ({100 * low:.0f} to {100 * high:.0f})",
             f"{one.tokens:,.0f}",

@@ -26,6 +26,7 @@ if TYPE_CHECKING:
     from sourcebook.book import Sourcebook
     from sourcebook.models.base import Model
 
+_LABEL = 34
 EVERYTHING = 0
 """As the number of passages: all documents, in their order, as far as the window goes."""
 
@@ -67,7 +68,14 @@ class Measured:
     @property
     def way(self) -> str:
         """For people."""
-        return "everything" if self.passages == EVERYTHING else f"{self.passages} passages"
+        if self.passages == EVERYTHING:
+            return "everything"
+        return f"{self.passages} passage{'' if self.passages == 1 else 's'}"
+
+    @property
+    def label(self) -> str:
+        """The model's name, for people: as much as fits a table."""
+        return self.model if len(self.model) <= _LABEL else f"{self.model[: _LABEL - 1]}…"
 
     @property
     def accuracy(self) -> float:

@@ -24,7 +24,7 @@ def draw(results: Sequence[Measured], *, width: int = 78, height: int = 17) -> s
     for one in results:
         across = round((log(max(one.tokens, 1.0)) - log(max(least, 1.0))) / span * (width - 1))
         down = round((1.0 - one.accuracy) * (height - 1))
-        letter = chr(ord("a") + names.index(one.model) % 26)
+        letter = chr(ord("a") + names.index(one.label) % 26)
         grid[down][across] = letter.upper() if one.passages == EVERYTHING else letter
     lines = ["right answers"]
     for number, row in enumerate(grid):
@@ -48,7 +48,7 @@ def save(results: Sequence[Measured], path: Path) -> None:
         from matplotlib.figure import Figure
     except ImportError as error:
         raise MissingExtra.of("plotting", "plot") from error
-    figure: Any = Figure(figsize=(11, 4.6), dpi=150, layout="constrained")
+    figure: Any = Figure(figsize=(11, 5.2), dpi=150, layout="constrained")
     FigureCanvasAgg(figure)
     tokens, seconds = figure.subplots(1, 2, sharey=True)
     for model, some in _by_model(results).items():
@@ -84,11 +84,13 @@ def save(results: Sequence[Measured], path: Path) -> None:
     seconds.set_xlabel("seconds a question, median")
     tokens.set_ylabel("right answers, % (bars: 95 % confidence)")
     for axes in (tokens, seconds):
-        axes.set_ylim(0, 100)
+        axes.set_ylim(-3, 103)
         axes.set_xlim(left=0)
         axes.grid(alpha=0.25)
         axes.spines[["top", "right"]].set_visible(False)
-    tokens.legend(frameon=False, fontsize="small")
+    figure.legend(
+        *tokens.get_legend_handles_labels(), loc="outside lower center", ncols=2, frameon=False, fontsize="small"
+    )
     figure.suptitle("Everything in the prompt against the few passages that matter", fontsize="medium")
     figure.savefig(path)
 
@@ -104,5 +106,5 @@ def _seconds(one: Measured) -> float:
 def _by_model(results: Sequence[Measured]) -> dict[str, list[Measured]]:
     grouped: dict[str, list[Measured]] = {}
     for one in results:
-        grouped.setdefault(one.model, []).append(one)
+        grouped.setdefault(one.label, []).append(one)
     return grouped

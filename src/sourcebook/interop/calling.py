@@ -13,12 +13,13 @@ import contextvars
 import os
 import queue
 import threading
+import weakref
 from collections.abc import AsyncGenerator, Coroutine, Generator
 from contextlib import aclosing
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Final, TypeVar
 
-from sourcebook.errors import ConfigError
+from sourcebook.errors import BookError, ConfigError
 from sourcebook.models.base import Completion, Model, ModelEvent, ModelRequest, complete
 from sourcebook.registry import find
 
@@ -28,28 +29,41 @@ if TYPE_CHECKING:
 T = TypeVar("T")
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, weakref_slot=True, eq=False)
 class Calling:
-    """A model, and the loop of another thread that it runs in; None: the caller's, or one made for blocking calls."""
+    """A model, and the loop of another thread that it runs in; None: the caller's, or one made for blocking calls.
+
+    owned: it was opened here, runs in a thread of its own (in a forked process: in one of that), and is closed with
+    this, or when nobody holds this any more.
+    """
 
     model: Model
     loop: asyncio.AbstractEventLoop | None = None
+    owned: bool = False
 
     def complete(self, request: ModelRequest) -> Completion:
         """The whole reply; blocks. Errors: ModelError."""
-        return blocking(complete(self.model, request), self.loop or thread_loop())
+        return blocking(complete(self.model, request), self._home() or thread_loop())
 
     async def acomplete(self, request: ModelRequest) -> Completion:
         """The whole reply. Errors: ModelError."""
-        return await awaited(complete(self.model, request), self.loop)
+        return await awaited(complete(self.model, request), self._home())
+
+    def close(self) -> None:
+        """Close the model, if it was opened here."""
+        if self.owned:
+            blocking(self.model.close(), self._home() or thread_loop())
 
     def stream(self, request: ModelRequest) -> Generator[ModelEvent, None, None]:
         """Events as they come; blocks. Closing the generator stops the model. Errors: ModelError."""
-        return iterated(self.model.stream(request), self.loop or thread_loop())
+        return iterated(self.model.stream(request), self._home() or thread_loop())
 
     def astream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """Events as they come. Closing the generator stops the model. Errors: ModelError."""
-        return followed(self.model.stream(request), self.loop)
+        return followed(self.model.stream(request), self._home())
+
+    def _home(self) -> asyncio.AbstractEventLoop | None:
+        return thread_loop() if self.owned else self.loop
 
 
 def calling(given: object, *, attempts: int = 1) -> Calling:
@@ -59,7 +73,9 @@ def calling(given: object, *, attempts: int = 1) -> Calling:
     Errors: ConfigError, MissingExtra, NotAuthorised.
     """
     if isinstance(given, str):
-        return Calling(_opened(given, attempts), thread_loop())
+        made = Calling(_opened(given, attempts), owned=True)
+        weakref.finalize(made, _let_go, made.model).atexit = False
+        return made
     if (book := blocking_book(given)) is not None:
         return Calling(book.book.model, loop_of(book))
     if not hasattr(given, "count_tokens"):
@@ -98,6 +114,10 @@ def _opened(url: str, attempts: int) -> Model:
     return Retrying(metered, attempts=attempts) if attempts > 1 else metered
 
 
+def _let_go(model: Model) -> None:
+    asyncio.run_coroutine_threadsafe(model.close(), thread_loop())
+
+
 # --- from loop to loop ----------------------------------------------------------------------------------------
 
 
@@ -124,7 +144,8 @@ def thread_loop() -> asyncio.AbstractEventLoop:
 
 
 def blocking(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
-    """Run it in the other thread's loop, and wait."""
+    """Run it in the other thread's loop, and wait. Errors: BookError if that has ended with its book."""
+    _check(loop, work)
     future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
         return future.result()
@@ -137,6 +158,7 @@ async def awaited(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop 
     """Await it, in the other thread's loop if one is given; cancelling cancels it there."""
     if loop is None or loop is asyncio.get_running_loop():
         return await work
+    _check(loop, work)
     return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
 
 
@@ -174,10 +196,18 @@ async def followed(events: AsyncGenerator[T, None], loop: asyncio.AbstractEventL
                 pass
 
 
+def _check(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any] | None = None) -> None:
+    if loop.is_closed():
+        if work is not None:
+            work.close()
+        raise BookError("The book is closed", remedy="Open it again")
+
+
 class _Pump:
     """One task of another thread's loop that runs a generator to its end and hands on what it yields, then None."""
 
     def __init__(self, events: AsyncGenerator[Any, None], loop: asyncio.AbstractEventLoop, put: Any) -> None:
+        _check(loop)
         self._loop = loop
         self._put = put
         self._task: asyncio.Task[None] | None = None

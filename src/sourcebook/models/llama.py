@@ -86,7 +86,7 @@ class Llama:
         return replace(self._wire.capabilities, tools=self._server is not None and self._takes_tools())
 
     def body(self, request: ModelRequest) -> bytes:
-        """What llama.cpp is given: a request of OpenAI's format. Without a temperature, the likeliest token is taken."""
+        """What llama.cpp is given, in OpenAI's format. Without a temperature, the likeliest token is taken."""
         temperature = 0.0 if request.temperature is None else request.temperature
         return self._wire.call(replace(request, streamed=True, temperature=temperature)).body
 

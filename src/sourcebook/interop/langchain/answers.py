@@ -168,7 +168,7 @@ class _Reading:
                 raise Interrupted(message, remedy="Ask again", text=self._text)
             case Answer():
                 yield AIMessageChunk(
-                    [],
+                    content=[],
                     usage_metadata=usage_metadata(part.usage),
                     response_metadata={
                         "answer_id": part.id,
@@ -197,7 +197,7 @@ class _Reading:
 
 
 def _chunk(text: str, **block: Any) -> AIMessageChunk:
-    return AIMessageChunk([{"type": "text", "text": text, "index": 0, **block}])
+    return AIMessageChunk(content=[{"type": "text", "text": text, "index": 0, **block}])
 
 
 def _whole(chunks: list[AIMessageChunk]) -> AIMessage:

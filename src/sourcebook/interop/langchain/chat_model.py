@@ -44,7 +44,8 @@ class SourcebookChatModel(BaseChatModel):
     calls of a model given by its URL when it fails for a moment; others retry as they were made to.
     tenant, account, purpose: who pays, and for what, in the ledger of a book's model.
 
-    Settings may be given with a call, too: temperature, max_tokens, top_p, seed, reasoning, timeout, stop.
+    Settings may be given with a call, too: temperature, max_tokens, top_p, seed, reasoning, timeout, stop, and as
+    model the URL of another one.
     A reply's response_metadata has finish_reason, model_name, request_id and cost_micro_usd. Errors are ours and
     LangChain's at once: `RateLimited`, say, is a `ModelRateLimitError`.
     """
@@ -63,11 +64,17 @@ class SourcebookChatModel(BaseChatModel):
     purpose: str = "langchain"
 
     _calling: Calling = PrivateAttr()
+    _others: dict[str, Calling] = PrivateAttr(default_factory=dict)
 
     def model_post_init(self, context: Any, /) -> None:
         """Open the model. Errors: ConfigError, MissingExtra, NotAuthorised."""
         super().model_post_init(context)
         self._calling = calling(self.model, attempts=1 + self.max_retries)
+
+    def close(self) -> None:
+        """Let go of connections and memory, if the model was given by its URL. It may be used again."""
+        for one in (self._calling, *self._others.values()):
+            one.close()
 
     # --- calls --------------------------------------------------------------------------------------------------
 
@@ -79,7 +86,8 @@ class SourcebookChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         try:
-            completion = self._calling.complete(self._request(messages, stop, kwargs, streamed=False))
+            called, request = self._call(messages, stop, kwargs, streamed=False)
+            completion = called.complete(request)
         except ModelError as error:
             raise as_theirs(error) from error
         return ChatResult(generations=[ChatGeneration(message=message_of(completion))])
@@ -92,7 +100,8 @@ class SourcebookChatModel(BaseChatModel):
         **kwargs: Any,
     ) -> ChatResult:
         try:
-            completion = await self._calling.acomplete(self._request(messages, stop, kwargs, streamed=False))
+            called, request = self._call(messages, stop, kwargs, streamed=False)
+            completion = await called.acomplete(request)
         except ModelError as error:
             raise as_theirs(error) from error
         return ChatResult(generations=[ChatGeneration(message=message_of(completion))])
@@ -106,7 +115,8 @@ class SourcebookChatModel(BaseChatModel):
     ) -> Iterator[ChatGenerationChunk]:
         chunks = Chunks()
         try:
-            with closing(self._calling.stream(self._request(messages, stop, kwargs))) as events:
+            called, request = self._call(messages, stop, kwargs)
+            with closing(called.stream(request)) as events:
                 for event in events:
                     if (message := chunks.of(event)) is not None:
                         chunk = ChatGenerationChunk(message=message)
@@ -125,7 +135,8 @@ class SourcebookChatModel(BaseChatModel):
     ) -> AsyncIterator[ChatGenerationChunk]:
         chunks = Chunks()
         try:
-            async with aclosing(self._calling.astream(self._request(messages, stop, kwargs))) as events:
+            called, request = self._call(messages, stop, kwargs)
+            async with aclosing(called.astream(request)) as events:
                 async for event in events:
                     if (message := chunks.of(event)) is not None:
                         chunk = ChatGenerationChunk(message=message)
@@ -135,9 +146,15 @@ class SourcebookChatModel(BaseChatModel):
         except ModelError as error:
             raise as_theirs(error) from error
 
-    def _request(
+    def _call(
         self, messages: list[BaseMessage], stop: list[str] | None, given: dict[str, Any], *, streamed: bool = True
-    ) -> ModelRequest:
+    ) -> tuple[Calling, ModelRequest]:
+        """The model, or another that the call names, and what it is asked."""
+        url = given.pop("model", None)
+        if url is not None and url not in self._others:
+            self._others[url] = calling(url, attempts=1 + self.max_retries)
+        called = self._calling if url is None else self._others[url]
+
         def setting(name: str) -> Any:
             own = getattr(self, name)
             return own if given.get(name) is None else given[name]
@@ -149,11 +166,10 @@ class SourcebookChatModel(BaseChatModel):
             raise InvalidRequest(f"Models of Sourcebook have no setting {names}", remedy=f"Known: {known}")
         ours = to_ours(messages)
         timeout = setting("timeout")
-        window = self._calling.model.window
-        return ModelRequest(
+        request = ModelRequest(
             question=next((one.text for one in reversed(ours) if one.role == "user"), ""),
             messages=ours,
-            max_output_tokens=setting("max_tokens") or min(_MOST_OUTPUT, max(1, window // 2)),
+            max_output_tokens=setting("max_tokens") or min(_MOST_OUTPUT, max(1, called.model.window // 2)),
             temperature=setting("temperature"),
             top_p=setting("top_p"),
             seed=setting("seed"),
@@ -168,6 +184,7 @@ class SourcebookChatModel(BaseChatModel):
             account=self.account,
             purpose=self.purpose,
         )
+        return called, request
 
     # --- tools and schemas --------------------------------------------------------------------------------------
 
@@ -207,7 +224,7 @@ class SourcebookChatModel(BaseChatModel):
         if kwargs:
             raise ValueError(f"Received unsupported arguments {kwargs}")
         bare = isinstance(schema, Mapping) and "title" not in schema and "name" not in schema and "type" in schema
-        described = dict(schema) if bare else convert_to_json_schema(schema, strict=strict)  # type: ignore[call-overload]
+        described = schema if bare else convert_to_json_schema(schema, strict=strict)
         model = self.bind(
             response_format={"type": "json_schema", "json_schema": {"name": "reply", "schema": described}},
             ls_structured_output_format={"kwargs": {"method": method}, "schema": schema},
@@ -243,7 +260,7 @@ class SourcebookChatModel(BaseChatModel):
         params = super()._get_ls_params(stop=stop or self.stop, **kwargs)
         model = self._calling.model
         params["ls_provider"] = model.provider if isinstance(model, Served) else "sourcebook"
-        params["ls_model_name"] = model.model if isinstance(model, Served) else model.name
+        params["ls_model_name"] = kwargs.get("model") or (model.model if isinstance(model, Served) else model.name)
         return params
 
     def _resolve_model_profile(self) -> ModelProfile | None:

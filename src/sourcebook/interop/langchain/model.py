@@ -108,7 +108,8 @@ class LangChainModel:
                     yield event
             for call in reply.calls():
                 yield ToolCallPart(call=call)
-        except ModelError:
+        except ModelError as error:
+            error.text = error.text or "".join(reply.text)
             raise
         except Exception as error:
             raise model_error(error, provider=self.provider, text="".join(reply.text)) from error
@@ -135,7 +136,7 @@ class LangChainModel:
                 yield event
             return
         chunks = model.astream(messages, **stop)
-        async with aclosing(chunks):  # type: ignore[type-var]
+        async with aclosing(chunks):
             while (chunk := await self._in_time(anext(chunks, None), request, reply)) is not None:
                 for event in reply.events(chunk):
                     yield event

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from functools import cache
 from typing import Any
 
 from langchain_core import exceptions as theirs
@@ -74,18 +73,18 @@ class Chunks:
             case TextPart(text=text):
                 self._text.append(text)
                 if self._block < 0:
-                    return AIMessageChunk(text)
-                return AIMessageChunk([{"type": "text", "text": text, "index": self._index("text")}])
+                    return AIMessageChunk(content=text)
+                return AIMessageChunk(content=[{"type": "text", "text": text, "index": self._index("text")}])
             case ReasoningPart(text=text, signature=signature):
                 block = {**_reasoning(text, signature), "index": self._index("reasoning")}
                 self._kind = "" if signature else self._kind  # what follows a signature is another thought
-                return AIMessageChunk([block])
+                return AIMessageChunk(content=[block])
             case ToolCallPart(call=call):
                 self._calls.append(call)
                 chunk = tool_call_chunk(
                     name=call.name, args=call.arguments or "{}", id=call.id, index=len(self._calls) - 1
                 )
-                return AIMessageChunk("", tool_call_chunks=[chunk], additional_kwargs=_signed((call,)))
+                return AIMessageChunk(content="", tool_call_chunks=[chunk], additional_kwargs=_signed((call,)))
             case Switched():
                 self._switched.append(event)
                 text = "".join(self._text)
@@ -94,7 +93,7 @@ class Chunks:
                     raise Interrupted(message, remedy="Ask again, or without streaming", text=text)
             case Finish():
                 return AIMessageChunk(
-                    "",
+                    content="",
                     usage_metadata=usage_metadata(event.usage),
                     response_metadata=_metadata(event, tuple(self._switched)),
                     chunk_position="last",
@@ -149,6 +148,9 @@ _KINDS: dict[type[ModelError], str] = {
 }
 
 
+_MADE: dict[type[ModelError], type[ModelError]] = {}
+
+
 def as_theirs(error: ModelError) -> ModelError:
     """The same error, of our type and of LangChain's too, so that whoever catches either gets it."""
     return _rebuilt(type(error), error.args[0], _fields(error))
@@ -162,8 +164,13 @@ def _rebuilt(kind: type[ModelError], message: str, fields: dict[str, Any]) -> Mo
     return _both(kind)(message, **fields)
 
 
-@cache
 def _both(kind: type[ModelError]) -> type[ModelError]:
+    if kind not in _MADE:
+        _MADE[kind] = _made(kind)
+    return _MADE[kind]
+
+
+def _made(kind: type[ModelError]) -> type[ModelError]:
     their = getattr(theirs, _KINDS.get(kind, "ModelError"), theirs.LangChainException)
     reduced = {"__reduce__": lambda error: (_rebuilt, (kind, error.args[0], _fields(error)))}
     return type(kind.__name__, (kind, their), {"__doc__": kind.__doc__, "__module__": kind.__module__, **reduced})

@@ -71,6 +71,10 @@ class SourcebookLLM(FunctionCallingLLM):
         super().model_post_init(context)
         self._calling = calling(self.model, attempts=1 + self.max_retries)
 
+    def close(self) -> None:
+        """Let go of connections and memory, if the model was given by its URL. It may be used again."""
+        self._calling.close()
+
     @classmethod
     def class_name(cls) -> str:
         """As LlamaIndex names it in traces."""
@@ -131,17 +135,17 @@ class SourcebookLLM(FunctionCallingLLM):
     # --- completion ---------------------------------------------------------------------------------------------
 
     @llm_completion_callback()
-    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+    def complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002
         """The reply to one message of the user. Errors: ModelError."""
         return _completed(self.chat(_asked(prompt), **kwargs))
 
     @llm_completion_callback()
-    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:
+    async def acomplete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponse:  # noqa: ARG002
         """The reply to one message of the user. Errors: ModelError."""
         return _completed(await self.achat(_asked(prompt), **kwargs))
 
     @llm_completion_callback()
-    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:
+    def stream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseGen:  # noqa: ARG002
         """The reply as it comes. Errors: ModelError."""
 
         def responses() -> CompletionResponseGen:
@@ -152,7 +156,7 @@ class SourcebookLLM(FunctionCallingLLM):
         return responses()
 
     @llm_completion_callback()
-    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:
+    async def astream_complete(self, prompt: str, formatted: bool = False, **kwargs: Any) -> CompletionResponseAsyncGen:  # noqa: ARG002
         """The reply as it comes. Errors: ModelError."""
 
         async def responses() -> CompletionResponseAsyncGen:
@@ -224,26 +228,26 @@ class SourcebookLLM(FunctionCallingLLM):
     def structured_predict(
         self,
         output_cls: type[BaseModel],
-        prompt: BasePromptTemplate,  # type: ignore[override]
+        prompt: BasePromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Any:
         """An instance of the class, from a reply that obeys its schema. Errors: ModelError."""
         if not self._calling.model.capabilities.schema:
-            return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)  # type: ignore[arg-type, type-var]
+            return super().structured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
         messages = self._extend_messages(prompt.format_messages(**prompt_args))
         return _parsed(output_cls, self.chat(messages, schema=output_cls.model_json_schema(), **(llm_kwargs or {})))
 
     async def astructured_predict(
         self,
         output_cls: type[BaseModel],
-        prompt: BasePromptTemplate,  # type: ignore[override]
+        prompt: BasePromptTemplate,
         llm_kwargs: dict[str, Any] | None = None,
         **prompt_args: Any,
     ) -> Any:
         """An instance of the class, from a reply that obeys its schema. Errors: ModelError."""
         if not self._calling.model.capabilities.schema:
-            return await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)  # type: ignore[arg-type, type-var]
+            return await super().astructured_predict(output_cls, prompt, llm_kwargs, **prompt_args)
         messages = self._extend_messages(prompt.format_messages(**prompt_args))
         schema = output_cls.model_json_schema()
         return _parsed(output_cls, await self.achat(messages, schema=schema, **(llm_kwargs or {})))

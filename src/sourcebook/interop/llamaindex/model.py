@@ -106,7 +106,8 @@ class LlamaIndexModel:
             async with aclosing(events):
                 async for event in events:
                     yield event
-        except ModelError:
+        except ModelError as error:
+            error.text = error.text or reply.text
             raise
         except Exception as error:
             raise model_error(error, provider=self.provider, text=reply.text) from error
@@ -345,7 +346,7 @@ class _Described(BaseTool):
     def metadata(self) -> ToolMetadata:
         return self._metadata
 
-    def __call__(self, input: Any) -> ToolOutput:
+    def __call__(self, input: Any) -> ToolOutput:  # noqa: ARG002
         raise ToolError(f"{self._metadata.name} is run by whoever asked the model")
 
 

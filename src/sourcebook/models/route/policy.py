@@ -31,7 +31,6 @@ from sourcebook.models.route.limiter import Limiter
 from sourcebook.models.route.retrying import Retrying
 from sourcebook.models.route.split import Split
 from sourcebook.models.route.watched import Watched
-from sourcebook.types import Usage
 
 if TYPE_CHECKING:
     from sourcebook.config import Route
@@ -165,7 +164,7 @@ def build(
     if settings.hedge_percentile:
         other = together.behind() if cascade is None and len(leaves) > 1 else None
         percentile = settings.hedge_percentile / 100.0
-        model = hedged = Hedged(model, other, percentile=percentile, price=price, now=now)
+        model = hedged = Hedged(model, other, percentile=percentile, price=together.prices(), now=now)
     bounded = Bounded(model, seconds=settings.deadline_seconds, now=now)
     return Routed(bounded, leaves, fallbacks=together.fallbacks, hedged=hedged, cascade=cascade)
 
@@ -281,6 +280,12 @@ class _Together:
     now: Now
     random: Random
     fallbacks: list[Fallback] = field(default_factory=list)
+    firsts: dict[str, str] = field(default_factory=dict)  # by the name of models together, the first one's
+
+    def prices(self) -> Price | None:
+        """Of the models; several together are estimated at the price of the first of them."""
+        price = self.price
+        return None if price is None else lambda name, usage: price(self.firsts.get(name, name), usage)
 
     def fallback(self) -> Fallback:
         """All models, in the order that the strategy asks for."""
@@ -314,13 +319,7 @@ class _Together:
         """The first model, and the others behind it."""
         cheap, *others = [leaf.model for leaf in self.leaves]
         strong = self._fallback(others, None, None)
-        price = self.price
-
-        def priced(name: str, usage: Usage) -> int | None:
-            assert price is not None
-            return price(others[0].name if name == strong.name else name, usage)
-
-        return Cascade(
+        cascade = Cascade(
             cheap,
             strong,
             thresholds=Thresholds(
@@ -331,9 +330,11 @@ class _Together:
             ),
             confidence=confidence,
             similarity=similarity,
-            price=priced if price is not None else None,
+            price=self.prices(),
             now=self.now,
         )
+        self.firsts[cascade.name] = cheap.name
+        return cascade
 
     def _fallback(
         self, models: Sequence[Model], order: Order | None, chosen: Chosen | None, *, like: Fallback | None = None
@@ -352,6 +353,7 @@ class _Together:
             random=self.random,
         )
         self.fallbacks.append(made)
+        self.firsts[made.name] = models[0].name
         return made
 
     def _key(self) -> Callable[[ModelRequest], str] | None:

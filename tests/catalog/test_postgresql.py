@@ -1,0 +1,297 @@
+"""What PostgreSQL alone could do otherwise: order, odd characters, one writer among machines, and its errors."""
+
+import json
+import os
+import subprocess
+import sys
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from pathlib import Path
+from typing import Any
+
+import pytest
+from sqlalchemy import text as statement
+
+from sourcebook import Sourcebook
+from sourcebook.catalog import reads
+from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.postgresql import remedy, without_password
+from sourcebook.catalog.records import Draft, Failure
+from sourcebook.errors import BookBusy, CatalogError, ConfigError
+from sourcebook.ownership import Ownership
+from sourcebook.types import Chunk, Scope
+from tests.postgresql import LOCKED, Server
+
+_OPEN = """
+from pathlib import Path
+from sourcebook.catalog.catalog import Catalog
+input()
+Catalog({url!r}, Path()).close()
+"""
+_HOLD = """
+import time
+from pathlib import Path
+from sourcebook.catalog.catalog import Catalog
+catalog = Catalog({url!r}, Path())
+catalog.writer.take("This book", wait=0)
+print("held", flush=True)
+time.sleep(60)
+"""
+
+
+def draft(uri: str, text: str = "text", **more: Any) -> Draft:
+    """A document of one passage."""
+    settings: dict[str, Any] = {
+        "uri": uri,
+        "tenant": "default",
+        "source_id": 1,
+        "access": frozenset(),
+        "fingerprint": "f",
+        "content_hash": "h",
+        "recipe": "r",
+        "text": text,
+        "chunks": (Chunk(text=text, start=0, end=len(text)),),
+        "text_keys": ("k",),
+    }
+    return Draft(**settings | more)
+
+
+@pytest.fixture
+def shared(postgresql_url: str, tmp_path: Path) -> Iterator[Catalog]:
+    """A catalog on PostgreSQL."""
+    made = Catalog(postgresql_url, tmp_path)
+    yield made
+    made.close()
+
+
+def python(script: str, **more: Any) -> "subprocess.Popen[str]":
+    return subprocess.Popen(
+        [sys.executable, "-c", script], stdin=subprocess.PIPE, stdout=subprocess.PIPE, stderr=subprocess.PIPE,
+        text=True, **more,
+    )  # fmt: skip
+
+
+# --- the schema -------------------------------------------------------------------------------------------
+
+
+def test_several_processes_may_open_a_new_catalog_at_once(postgresql: Server) -> None:
+    name = postgresql.make()
+    several = [python(_OPEN.format(url=postgresql.url(name))) for _ in range(3)]
+    for one in several:
+        assert one.stdin is not None
+        one.stdin.write("\n")
+        one.stdin.flush()
+    for one in several:
+        _, errors = one.communicate(timeout=60)
+        assert one.returncode == 0, errors
+    assert postgresql.run("SELECT COUNT(*) FROM book", name) == [(1,)]
+
+
+def test_a_newer_schema_is_told_what_to_do(shared: Catalog, postgresql_url: str, tmp_path: Path) -> None:
+    def become(revision: str) -> None:
+        with shared.writing() as connection:
+            connection.execute(statement("UPDATE alembic_version SET version_num = :it"), {"it": revision})
+
+    with shared.reading() as connection:
+        (head,) = connection.execute(statement("SELECT version_num FROM alembic_version")).scalars()
+    become("9999")
+    try:
+        with pytest.raises(CatalogError, match="schema 9999, newer"):
+            Catalog(postgresql_url, tmp_path)
+    finally:
+        become(head)
+
+
+def test_all_text_is_sorted_by_code_points(shared: Catalog) -> None:
+    """Whatever the language of the server: with that of Korea or Sweden, exports would come in another order."""
+    found = shared.rows("""
+        SELECT table_name, column_name, collation_name FROM information_schema.columns
+         WHERE table_schema = 'public' AND data_type = 'text' AND collation_name IS DISTINCT FROM 'C'
+    """)
+    assert found == []
+    columns = shared.rows("""
+        SELECT column_name FROM information_schema.columns WHERE table_schema = 'public' AND data_type = 'text'
+    """)
+    assert len(columns) > 50
+
+
+def test_exports_come_in_one_order_on_both(shared: Catalog, tmp_path: Path) -> None:
+    names = ["a", "B", "A", "b", "ä", "Z", "_", "-", "가", "a b", "a-b", "ab", "\N{SMILING FACE WITH OPEN MOUTH}", "\uffe0"]
+    local = Catalog("sqlite:catalog.db", tmp_path)
+    for catalog in (shared, local):
+        catalog.commit(catalog.stage([draft(name, tenant=tenant) for name in names for tenant in ("t", "T")]))
+    assert list(reads.export(shared)) == list(reads.export(local))
+    assert [one.uri for one in reads.ledger(shared)] == [one.uri for one in reads.ledger(local)]
+    assert [row["uri"] for row in reads.export(shared) if row["kind"] == "document"] == sorted(names) * 2
+    local.close()
+
+
+# --- the one writer ---------------------------------------------------------------------------------------
+
+
+def ownership(catalog: Catalog, home: Path) -> Ownership:
+    home.mkdir(exist_ok=True)
+    return Ownership(home / "writer.lock", "This book", shared=catalog.writer)
+
+
+def test_of_two_machines_one_writes_and_the_other_is_told(postgresql_url: str, shared: Catalog, tmp_path: Path) -> None:
+    holder = python(_HOLD.format(url=postgresql_url))
+    try:
+        assert holder.stdout is not None
+        assert holder.stdout.readline() == "held\n"
+        mine = ownership(shared, tmp_path / "mine")
+        told = rf"This book is in use by process {holder.pid} on .* \(-c\), connected since 20\d\d-\d\d-\d\d .* UTC"
+        with pytest.raises(BookBusy, match=told) as caught:
+            mine.take(wait=0.15)
+        assert caught.value.transient
+        assert not mine.held
+        holder.kill()
+        mine.take(wait=30)
+        mine.release()
+        Ownership(tmp_path / "mine" / "writer.lock", "This book").take()
+    finally:
+        holder.kill()
+        holder.communicate(timeout=30)
+
+
+def test_the_right_is_of_one_schema(shared: Catalog, postgresql_url: str, tmp_path: Path) -> None:
+    with shared.writing() as connection:
+        connection.execute(statement("CREATE SCHEMA other"))
+    other = Catalog(f"{postgresql_url}&options=-csearch_path%3Dother", tmp_path)
+    one, two = ownership(shared, tmp_path / "one"), ownership(other, tmp_path / "two")
+    one.take()
+    two.take()
+    other.add_source("file:///other")
+    assert shared.sources() == []
+    two.release()
+    one.release()
+    other.close()
+    with shared.writing() as connection:
+        connection.execute(statement("DROP SCHEMA other CASCADE"))
+
+
+def test_a_process_that_lost_the_right_writes_no_more(
+    shared: Catalog, postgresql: Server, postgresql_url: str, tmp_path: Path
+) -> None:
+    first = ownership(shared, tmp_path / "first")
+    first.take()
+    shared.add_source("file:///before")
+    assert postgresql.run("""
+        SELECT pg_terminate_backend(activity.pid, 5000) FROM pg_locks JOIN pg_stat_activity AS activity USING (pid)
+         WHERE locktype = 'advisory'
+    """) == [(True,)]
+    other = Catalog(postgresql_url, tmp_path)
+    second = ownership(other, tmp_path / "second")
+    second.take(wait=5)
+    with pytest.raises(CatalogError, match="terminating connection") as caught:
+        shared.add_source("file:///after")
+    assert "try again" in caught.value.remedy
+    with pytest.raises(CatalogError, match="with it the right to write"):
+        shared.add_source("file:///after")
+    first.release()
+    assert [one.url for one in shared.sources()] == ["file:///before"]
+    with pytest.raises(BookBusy):
+        first.take()
+    second.release()
+    first.take()
+    shared.add_source("file:///after")
+    first.release()
+    other.close()
+
+
+def test_a_failed_statement_leaves_the_right_as_it_was(shared: Catalog, tmp_path: Path) -> None:
+    mine = ownership(shared, tmp_path)
+    mine.take()
+    with pytest.raises(CatalogError, match="not-null"):
+        shared.fail([failure("x", fingerprint=None)])
+    with pytest.raises(ZeroDivisionError), shared.writing():
+        _ = 1 / 0
+    shared.add_source("file:///a")
+    mine.release()
+    assert [one.url for one in shared.sources()] == ["file:///a"]
+
+
+def test_threads_of_the_writer_write_in_turn(shared: Catalog, tmp_path: Path) -> None:
+    mine = ownership(shared, tmp_path)
+    mine.take()
+    with ThreadPoolExecutor(8) as threads:
+        list(threads.map(lambda number: shared.add_source(f"file:///{number}"), range(30)))
+        list(threads.map(lambda number: shared.stage([draft(f"file:///{number}")]), range(30)))
+        mine.release()
+        list(threads.map(lambda number: shared.add_source(f"file:///more/{number}"), range(10)))
+    assert len(shared.sources()) == 40
+    assert len(shared.documents("default")) == 30
+
+
+def failure(uri: str, **more: Any) -> Failure:
+    settings: dict[str, Any] = {
+        "uri": uri, "tenant": "default", "source_id": 1, "access": frozenset(), "fingerprint": "f",
+        "content_hash": None, "recipe": "r", "error": "broken", "transient": False,
+    }  # fmt: skip
+    return Failure(**settings | more)
+
+
+# --- errors -----------------------------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    ("url", "reason", "advice"),
+    [
+        ("postgresql://me:secret@127.0.0.1:1/x", "refused", "Check that PostgreSQL runs"),
+        ("postgresql://me:secret@no.such.host.invalid/x", "resolve|translate", "Check the name of the host"),
+        ("postgresql:///x?host=/nowhere", "No such file", "Check that PostgreSQL runs"),
+        ("{missing}", "does not exist", "createdb"),
+        ("{wrong}", "password authentication failed", "Check user and password"),
+        ("{nobody}", "role .* does not exist", "Check user and password"),
+        ("{stranger}", "permission denied", "GRANT CREATE"),
+    ],
+)
+def test_what_stands_in_the_way_is_told(
+    url: str, reason: str, advice: str, postgresql: Server, tmp_path: Path
+) -> None:
+    name = postgresql.make() if "stranger" in url else "postgres"
+    url = url.format(
+        missing=postgresql.url("missing"),
+        wrong=postgresql.url("postgres", user=LOCKED, password="secret"),
+        nobody=postgresql.url("postgres", user="nobody"),
+        stranger=postgresql.url(name, user=LOCKED, password="open%20sesame"),
+    )
+    with pytest.raises(CatalogError, match=reason) as caught:
+        Catalog(url, tmp_path)
+    assert advice in caught.value.remedy
+    assert "secret" not in str(caught.value)
+    assert "\n" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "shown"),
+    [
+        ("postgresql://me:se@cr:et@host/x", "postgresql://me:***@host/x"),
+        ("postgresql://me@host:5432/x", "postgresql://me@host:5432/x"),
+        ("postgresql://host/x?user=me&password=secret&sslmode=require",
+         "postgresql://host/x?user=me&password=***&sslmode=require"),
+        ("sqlite:catalog.db", "sqlite:catalog.db"),
+    ],
+)  # fmt: skip
+def test_passwords_are_not_shown(url: str, shown: str) -> None:
+    assert without_password(url) == shown
+
+
+def test_a_malformed_url_does_not_show_its_password(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError) as caught:
+        Catalog("postgresql://me:secret@host:port/x", tmp_path)
+    assert "secret" not in str(caught.value)
+
+
+def test_other_errors_have_no_remedy_of_ours() -> None:
+    assert remedy(ValueError("Connection refused"), "Connection refused") is None
+
+
+def test_a_server_that_was_started_anew_is_no_error(shared: Catalog, postgresql: Server) -> None:
+    shared.add_source("file:///a")
+    (name,) = shared.rows("SELECT current_database()")[0]
+    postgresql.run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
+    assert [one.url for one in shared.sources()] == ["file:///a"]
+
