@@ -30,12 +30,12 @@ check: lint types docs
 
 # The environment: exactly the versions of requirements.lock, and the two packages of this repository. uv installs
 # in a fifth of the time that pip takes, and pip stands in where uv cannot reach what pip can.
-$(READY): requirements.lock requirements-data.lock pyproject.toml models/minilm/pyproject.toml
+$(READY): requirements.lock requirements-alone.lock pyproject.toml models/minilm/pyproject.toml
 	$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11) and "Sourcebook needs Python 3.11 or newer; name one: make PYTHON=python3.12")'
 	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install -q uv && $(BIN)/python -m uv pip install -q -r requirements.lock \
 	  || $(BIN)/python -m pip install -q -r requirements.lock
-	$(BIN)/python -m pip install -q --no-deps -r requirements-data.lock
+	$(BIN)/python -m pip install -q --no-deps -r requirements-alone.lock
 	$(BIN)/python -m pip install -q --no-deps --no-build-isolation -e models/minilm -e .
 	touch $@
 

@@ -11,8 +11,8 @@ from typing import Any
 
 import pytest
 
-from sourcebook import cli
 from sourcebook.cli import main
+from sourcebook.commands import base
 from sourcebook.registry import BUILT_IN, Entry
 from tests.invariants.states import environment
 
@@ -128,7 +128,7 @@ def test_remove(run: Run, filled: Path) -> None:
     assert run("remove", str(filled / "light.md")).out == "Removed 1 document\n"
     assert run("remove", "docs", "--json").json == {"removed": 1}
     done = run("remove", "docs")
-    assert done.code == cli.MISSING
+    assert done.code == base.MISSING
     assert done.err.startswith("Error: 'docs' is neither a source nor a document. See: sourcebook status")
 
 
@@ -222,7 +222,7 @@ def test_batches(run: Run, filled: Path, place: Path, command: str) -> None:
 )  # fmt: skip
 def test_a_bad_line_of_a_batch_is_named_and_what_came_before_is_answered(run: Run, filled: Path, bad: str) -> None:
     done = run("ask", "--batch", "-", stdin=f'{{"id": 1, "text": "When was the lighthouse built?"}}\n{bad}\n')
-    assert done.code == cli.FAILED
+    assert done.code == base.FAILED
     assert [row["id"] for row in done.lines] == [1]
     assert "Error: Line 2 of " in done.err
     assert 'Each line must be {"id": ..., "text": "..."}' in done.err
@@ -259,21 +259,21 @@ def test_show(run: Run, filled: Path) -> None:
     assert run("show", answer["answer_id"], "--json").json["answer"] == answer["answer"]
     assert answer["answer"] in run("show", answer["answer_id"]).out
     done = run("show", "nothing")
-    assert done.code == cli.MISSING
+    assert done.code == base.MISSING
     assert "neither a live document, nor a passage, nor an answer" in done.err
 
 
 @pytest.mark.parametrize("command", ["show", "remove"])
 def test_a_name_with_a_scheme_that_is_not_there(run: Run, filled: Path, command: str) -> None:
-    assert run(command, "https://example.org/a").code == cli.MISSING
+    assert run(command, "https://example.org/a").code == base.MISSING
 
 
 def test_doctor(run: Run, filled: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setenv("SOURCEBOOK_PARTS_INDEX", "qdrant:index")
     done = run("doctor", "--json")
-    assert done.code == cli.FAILED
+    assert done.code == base.FAILED
     assert {row["check"] for row in done.json["checks"] if not row["ok"]} == {"index"}
-    assert run("doctor").code == cli.FAILED
+    assert run("doctor").code == base.FAILED
     done = run("doctor", "--repair", "--json")
     assert (done.code, done.json["ok"]) == (0, True)
     done = run("doctor")
@@ -293,10 +293,10 @@ def test_a_damaged_index_is_told_and_repaired(
         if path.name != "identity.json":
             path.write_bytes(b"\x00damaged")
     done = run("search", "lighthouse")
-    assert done.code == cli.FAILED
+    assert done.code == base.FAILED
     assert "sourcebook doctor --repair" in done.err
     assert "Traceback" not in done.err
-    assert run("doctor").code == cli.FAILED
+    assert run("doctor").code == base.FAILED
     assert run("doctor", "--repair").code == 0
     assert run("search", "lighthouse", "--json").json["hits"]
 
@@ -324,7 +324,7 @@ def test_export(run: Run, filled: Path, write: Write) -> None:
 )  # fmt: skip
 def test_without_a_book(run: Run, place: Path, arguments: tuple[str, ...]) -> None:
     done = run(*arguments)
-    assert (done.code, done.out) == (cli.MISSING, "")
+    assert (done.code, done.out) == (base.MISSING, "")
     assert (
         done.err
         == f"Error: There is no book in {place}/.sourcebook. Make one: sourcebook init, or name it with --home\n"
@@ -340,7 +340,7 @@ def test_without_a_book(run: Run, place: Path, arguments: tuple[str, ...]) -> No
 def test_without_a_source(run: Run) -> None:
     run("init")
     done = run("sync")
-    assert done.code == cli.MISSING
+    assert done.code == base.MISSING
     assert "follows no source" in done.err
 
 
@@ -375,7 +375,7 @@ def test_wrong_usage(run: Run, arguments: tuple[str, ...]) -> None:
 )
 def test_errors_say_what_is_wrong(run: Run, filled: Path, arguments: tuple[str, ...], said: str) -> None:
     done = run(*arguments)
-    assert (done.code, done.out) == (cli.FAILED, "")
+    assert (done.code, done.out) == (base.FAILED, "")
     assert done.err.startswith("Error: ")
     assert said in done.err
     error = json.loads(run(*arguments, "--json").err)["error"]
@@ -387,7 +387,7 @@ def test_wrong_settings_are_told(run: Run, place: Path) -> None:
     run("init")
     (place / ".sourcebook" / "sourcebook.toml").write_text("[chunk]\ntokens = 1\n")
     done = run("status")
-    assert done.code == cli.FAILED
+    assert done.code == base.FAILED
     assert "chunk.tokens is 1, but must be at least 16" in done.err
 
 
@@ -396,7 +396,7 @@ def test_a_damaged_catalog_is_told(run: Run, filled: Path, place: Path) -> None:
         path.write_bytes(b"damaged" * 1000)
     for command in (("status",), ("sync",), ("ask", "Why?"), ("doctor",)):
         done = run(*command)
-        assert done.code == cli.FAILED
+        assert done.code == base.FAILED
         assert "Restore the file from a backup" in done.err
         assert "Traceback" not in done.err
 
@@ -414,7 +414,7 @@ def test_which_book(run: Run, write: Write, place: Path, monkeypatch: pytest.Mon
     assert home("status", "--home", "after") == str(place / "after")
     assert home("status") == str(place / "named")
     monkeypatch.delenv("SOURCEBOOK_HOME")
-    assert run("status").code == cli.MISSING
+    assert run("status").code == base.MISSING
     assert home("init") == str(place / ".sourcebook")
     (place / "deep").mkdir()
     monkeypatch.chdir(place / "deep")
@@ -444,7 +444,7 @@ def test_interrupting_is_told(run: Run, filled: Path, monkeypatch: pytest.Monkey
 
     monkeypatch.setattr(Sourcebook, "sync", interrupted)
     done = run("sync")
-    assert done.code == cli.INTERRUPTED
+    assert done.code == base.INTERRUPTED
     assert "What was finished is kept" in done.err
 
 
@@ -464,7 +464,7 @@ def test_another_process_that_writes_is_named(filled: Path, place: Path) -> None
     right.take()
     try:
         done = process("sync")
-        assert (done.returncode, done.stdout) == (cli.BUSY, "")
+        assert (done.returncode, done.stdout) == (base.BUSY, "")
         assert f"in use by process {os.getpid()}" in done.stderr
         error = json.loads(process("remove", "docs", "--json").stderr)["error"]
         assert (error["kind"], error["transient"]) == ("BookBusy", True)

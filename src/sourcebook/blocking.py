@@ -57,6 +57,11 @@ class BlockingSourcebook:
             self._end()
             raise
 
+    @property
+    def loop(self) -> asyncio.AbstractEventLoop:
+        """The event loop that the book lives in, in a thread of its own; for whoever awaits its parts."""
+        return self._loop
+
     def _run(self, work: Coroutine[Any, Any, T]) -> T:
         if self._loop.is_closed():
             work.close()

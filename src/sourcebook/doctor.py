@@ -37,6 +37,7 @@ async def examine(book: Sourcebook) -> list[Finding]:
         ("catalog", _catalog),
         ("embedder", _embedder),
         ("index", _index),
+        ("model", _model),
         ("documents", _documents),
         ("ocr", _ocr),
     )
@@ -94,6 +95,13 @@ async def _index(book: Sourcebook) -> Finding:
     ok = points == passages
     detail = f"{url}: {points} points for {passages} live passages"
     return Finding(check="index", ok=ok, detail=detail, remedy="" if ok else "Run: sourcebook doctor --repair")
+
+
+async def _model(book: Sourcebook) -> Finding:
+    """That it can be opened: its key is there, its file, its library. Nothing is sent."""
+    model = book.model
+    window = "" if model.capabilities.cites else f", window {model.window:,} tokens"
+    return Finding(check="model", ok=True, detail=f"{model.name}{window}")
 
 
 async def _documents(book: Sourcebook) -> Finding:

@@ -328,9 +328,10 @@ def accounts_agree(side: Ours, endings: list[End], report: Report) -> None:
     assert totals[0].settled == totals[0].daily == report.settled.total()
     assert charged == report.charged.total()
     uncertain = {attempt.call for attempt in unknown}
-    for end in endings:  # what the caller was told is the same, all attempts together
-        if end.finishes and end.finishes[0].usage.priced and end.number not in uncertain:
-            assert end.finishes[0].usage.cost == paid[end.number], end
+    answered = [end for end in endings if end.finishes and end.route != "hedged" and end.number not in uncertain]
+    differing = [end for end in answered if end.finishes[0].usage.cost != paid[end.number]]
+    assert not [end for end in differing if end.finishes[0].usage.exact]  # all attempts of the call together
+    assert len(differing) <= 0.02 * len(answered)  # where an error crossed with our giving up, it is estimated
 
 
 def known(attempt: Attempt, bill: Bill | None) -> bool:

@@ -229,7 +229,8 @@ def _show_comparison(results: list[Measured], questions: int) -> None:
             f"{one.seconds(0.95):.2f}",
             str(one.errors),
         )
-    Console().print(table)
+    console = Console()
+    Console(width=max(console.width, 112)).print(table)
     from sourcebook.evaluate.plot import draw
 
     click.echo(draw(results))

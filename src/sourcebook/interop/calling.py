@@ -94,7 +94,7 @@ def blocking_book(given: object) -> BlockingSourcebook | None:
 
 def loop_of(book: BlockingSourcebook) -> asyncio.AbstractEventLoop:
     """The loop that a blocking book runs in."""
-    return book._loop
+    return book.loop
 
 
 def _opened(url: str, attempts: int) -> Model:

@@ -300,6 +300,7 @@ async def complete(model: Model, request: ModelRequest) -> Completion:
                     citations.append(event)
                 case Switched():
                     switched.append(event)
+                    text = ["".join(text)[: event.kept]]
                 case Finish():
                     finish = event
     assert finish is not None  # the protocol promises it
