@@ -23,6 +23,8 @@ _EMPTY = """
     DO $$
     DECLARE name text;
     BEGIN
+        PERFORM pg_terminate_backend(pid, 5000) FROM pg_stat_activity
+         WHERE datname = current_database() AND pid <> pg_backend_pid();
         FOR name IN SELECT tablename FROM pg_tables WHERE schemaname = 'public' AND tablename <> 'alembic_version' LOOP
             EXECUTE format('DELETE FROM %I', name);
         END LOOP;
@@ -56,7 +58,6 @@ class Server:
 
     def empty(self, name: str) -> None:
         """A catalog as it was when it was new, with nobody connected: much faster than a new database."""
-        self.run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
         self.run(_EMPTY, name)
 
     def run(self, statement: str, database: str = "postgres") -> list[tuple[Any, ...]]:
@@ -127,9 +128,9 @@ def _programs(folder: Path, identity: dict[str, Any]) -> Path:
 
 
 def _create(programs: Path, folder: Path, identity: dict[str, Any]) -> None:
-    command = [programs / "initdb", "-D", folder / "data", "-U", ROLE, "-A", "trust", "-E", "UTF8", "--locale=C.UTF-8"]
+    where = [str(programs / "initdb"), f"--pgdata={folder}/data", "--no-sync", "--no-instructions"]
     made = subprocess.run(
-        [*command, "--no-sync", "--no-instructions"],
+        [*where, f"--username={ROLE}", "--auth=trust", "--encoding=UTF8", "--locale=C.UTF-8"],
         cwd=folder,
         capture_output=True,
         text=True,

@@ -715,7 +715,7 @@ async def test_odd_questions_are_answered(book: Sourcebook, docs: Path, write: W
     await book.add(docs)
     await book.sync()
     answer = await book.ask(question)
-    assert book.answer_record(answer.id)["question"] == question
+    assert book.answer_record(answer.id)["question"] == question.replace("\0", "\ufffd")
 
 
 async def test_a_question_with_half_characters_is_an_error_or_answered(

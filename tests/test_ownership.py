@@ -113,6 +113,38 @@ def test_the_note_of_the_holder_is_not_needed(path: Path) -> None:
     one.release()
 
 
+class Shared:
+    """A right that another machine may hold."""
+
+    def __init__(self) -> None:
+        self.taken: list[str] = []
+        self.elsewhere = False
+
+    def take(self, thing: str, *, wait: float) -> None:
+        if self.elsewhere:
+            raise BookBusy(f"{thing} is in use elsewhere")
+        self.taken.append(thing)
+
+    def release(self) -> None:
+        self.taken.pop()
+
+
+def test_a_shared_right_is_held_besides(path: Path) -> None:
+    shared = Shared()
+    one = Ownership(path, "This book", shared=shared)
+    one.take()
+    one.take()
+    assert (one.held, shared.taken) == (True, ["This book"])
+    one.release()
+    one.release()
+    assert (one.held, shared.taken) == (False, [])
+    shared.elsewhere = True
+    with pytest.raises(BookBusy, match="This book is in use elsewhere"):
+        one.take()
+    assert not one.held
+    Ownership(path, "This book").take()  # the lock beside it was given back
+
+
 def test_where_no_lock_can_be_made_it_says_so(tmp_path: Path) -> None:
     (tmp_path / "file").write_text("x")
     one = Ownership(tmp_path / "file" / "writer.lock", "This book")

@@ -24,6 +24,7 @@ class BookIndex:
         self._book = book
         self._opening = asyncio.Lock()
         self._open: Index | None = None
+        self._checked = -1  # the epoch in which the open index was last known to be the catalog's
         self._stand_in: tuple[int, Index] | None = None  # epoch in which it was filled, and the index
 
     async def writable(self, *, expected: str | None = None) -> Index:
@@ -42,11 +43,21 @@ class BookIndex:
     async def searchable(self) -> Index:
         """The index, for searching; where another process has it open, an exact one filled from the catalog."""
         if self._open is not None:
-            return self._open
+            return self._open if await self._is_the_catalogs(self._open) else await self._filled_from_catalog()
         try:
             return await self.own() or await self._filled_from_catalog()
         except BookBusy:
             return await self._filled_from_catalog()
+
+    async def _is_the_catalogs(self, index: Index) -> bool:
+        """Whether what is live is in this index; it is not, once another machine has written to one of its own."""
+        if not index.capabilities.shared and self._checked != self._book.seen_epoch:
+            epoch = self._book.seen_epoch
+            known = await asyncio.to_thread(self._book.catalog.index_identity) or ""
+            if known.removeprefix(UNSETTLED).rpartition(":")[0] not in ("", index.identity):
+                return False
+            self._checked = epoch
+        return True
 
     async def own(self) -> Index | None:
         """The index that was filled from this catalog; None if it is not there.

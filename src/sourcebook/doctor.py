@@ -63,7 +63,7 @@ async def _space(book: Sourcebook) -> Finding:
 
 
 async def _catalog(book: Sourcebook) -> Finding:
-    detail = book.config.parts.catalog
+    detail = book.catalog.url  # without a password
     if detail.startswith("sqlite:"):
         with book.catalog.reading() as connection:
             result = str((await asyncio.to_thread(connection.execute, sql("PRAGMA quick_check"))).scalar_one())

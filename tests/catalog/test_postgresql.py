@@ -1,25 +1,24 @@
 """What PostgreSQL alone could do otherwise: order, odd characters, one writer among machines, and its errors."""
 
-import json
-import os
+import random
 import subprocess
 import sys
-import time
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 import pytest
 from sqlalchemy import text as statement
 
-from sourcebook import Sourcebook
 from sourcebook.catalog import reads
 from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.conversations import keep_exchange, read_conversation, start_conversation
+from sourcebook.catalog.facts import Learned, keep_facts, read_facts
 from sourcebook.catalog.postgresql import remedy, without_password
 from sourcebook.catalog.records import Draft, Failure
-from sourcebook.errors import BookBusy, CatalogError, ConfigError
+from sourcebook.errors import BookBusy, CatalogError, ConfigError, MissingExtra
 from sourcebook.ownership import Ownership
 from sourcebook.types import Chunk, Scope
 from tests.postgresql import LOCKED, Server
@@ -118,7 +117,22 @@ def test_all_text_is_sorted_by_code_points(shared: Catalog) -> None:
 
 
 def test_exports_come_in_one_order_on_both(shared: Catalog, tmp_path: Path) -> None:
-    names = ["a", "B", "A", "b", "ä", "Z", "_", "-", "가", "a b", "a-b", "ab", "\N{SMILING FACE WITH OPEN MOUTH}", "\uffe0"]
+    names = [
+        "a",
+        "B",
+        "A",
+        "b",
+        "ä",
+        "Z",
+        "_",
+        "-",
+        "가",
+        "a b",
+        "a-b",
+        "ab",
+        "\N{SMILING FACE WITH OPEN MOUTH}",
+        "\uffe0",
+    ]
     local = Catalog("sqlite:catalog.db", tmp_path)
     for catalog in (shared, local):
         catalog.commit(catalog.stage([draft(name, tenant=tenant) for name in names for tenant in ("t", "T")]))
@@ -126,6 +140,35 @@ def test_exports_come_in_one_order_on_both(shared: Catalog, tmp_path: Path) -> N
     assert [one.uri for one in reads.ledger(shared)] == [one.uri for one in reads.ledger(local)]
     assert [row["uri"] for row in reads.export(shared) if row["kind"] == "document"] == sorted(names) * 2
     local.close()
+
+
+def test_paths_and_owners_of_any_length(shared: Catalog) -> None:
+    chance = random.Random(1)
+    paths = ["file:///" + "".join(chance.choices("0123456789abcdefghijklmnopqrstuvwxyz/", k=9000)) for _ in range(2)]
+    for _ in range(2):
+        shared.commit(shared.stage([draft(one) for one in paths]))
+        shared.fail([failure(f"{one}/failed") for one in paths])
+    assert [one.uri for one in reads.ledger(shared)] == sorted([*paths, *(f"{one}/failed" for one in paths)])
+    assert reads.whole_document(shared, paths[0], Scope())[0] == "text"
+    with pytest.raises(CatalogError, match="document_name"), shared.writing() as connection:
+        connection.execute(statement("INSERT INTO document SELECT (jsonb_populate_record(document, '{\"id\": 99}')).* "
+                                     "FROM document WHERE id = 1"))  # fmt: skip
+    many = Scope(principals=frozenset(f"group {chance.random()} {chance.random()}" for _ in range(300)))
+    name = start_conversation(shared, many)
+    keep_exchange(shared, name, many, question="I live in Oslo.", answer="Good.")
+    fact = Learned(kind="fact", text="Lives in Oslo", number=1, vector=np.ones(2, np.float32))
+    keep_facts(shared, read_conversation(shared, name, many), [fact], upto=2, fingerprint="f")
+    assert [one.text for one in read_facts(shared, many, many.principals)] == ["Lives in Oslo"]
+
+
+def test_rows_are_found_by_their_names_and_not_read_through(shared: Catalog) -> None:
+    shared.commit(shared.stage([draft(f"file:///{number}") for number in range(400)]))
+    with shared.writing() as connection:
+        connection.execute(statement("ANALYZE"))
+        connection.execute(statement("SET LOCAL enable_seqscan = off"))
+        for where in ("uri = 'file:///7'", "uri IN ('file:///7', 'file:///8')"):
+            query = f"EXPLAIN SELECT id FROM document WHERE tenant = 'default' AND {where}"
+            assert "document_uri" in str(connection.execute(statement(query)).all())
 
 
 # --- the one writer ---------------------------------------------------------------------------------------
@@ -248,9 +291,7 @@ def failure(uri: str, **more: Any) -> Failure:
         ("{stranger}", "permission denied", "GRANT CREATE"),
     ],
 )
-def test_what_stands_in_the_way_is_told(
-    url: str, reason: str, advice: str, postgresql: Server, tmp_path: Path
-) -> None:
+def test_what_stands_in_the_way_is_told(url: str, reason: str, advice: str, postgresql: Server, tmp_path: Path) -> None:
     name = postgresql.make() if "stranger" in url else "postgres"
     url = url.format(
         missing=postgresql.url("missing"),
@@ -285,6 +326,13 @@ def test_a_malformed_url_does_not_show_its_password(tmp_path: Path) -> None:
     assert "secret" not in str(caught.value)
 
 
+def test_without_the_driver_it_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setitem(sys.modules, "psycopg", None)
+    with pytest.raises(MissingExtra) as caught:
+        Catalog("postgresql://me@host/x", tmp_path)
+    assert 'pip install "sourcebook[postgresql]"' in caught.value.remedy
+
+
 def test_other_errors_have_no_remedy_of_ours() -> None:
     assert remedy(ValueError("Connection refused"), "Connection refused") is None
 
@@ -294,4 +342,3 @@ def test_a_server_that_was_started_anew_is_no_error(shared: Catalog, postgresql:
     (name,) = shared.rows("SELECT current_database()")[0]
     postgresql.run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
     assert [one.url for one in shared.sources()] == ["file:///a"]
-

@@ -246,7 +246,9 @@ def test_where_the_file_lies(tmp_path: Path) -> None:
         assert path.is_file(), url
 
 
-@pytest.mark.parametrize("url", ["mysql://host/db", "catalog.db", "", "postgresql://host:port/x", "postgresql+none://host/x"])
+@pytest.mark.parametrize(
+    "url", ["mysql://host/db", "catalog.db", "", "postgresql://host:port/x", "postgresql+none://host/x"]
+)
 def test_other_urls_are_errors(tmp_path: Path, url: str) -> None:
     with pytest.raises(ConfigError) as caught:
         Catalog(url, tmp_path)

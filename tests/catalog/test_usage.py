@@ -294,7 +294,7 @@ def test_threads_never_hold_more_than_the_budget(ledger: UsageLedger) -> None:
     total = next(one for one in ledger.standings() if one.budget.account == "*" and one.budget.period == "total")
     assert (total.spent, total.held) == (spent, 0)
     assert sum(one.cost for one in totals(ledger.catalog, "day")) == spent
-    assert 900 < spent <= 1000
+    assert 600 < spent <= 1000  # 16 threads hold up to 480 for calls that then cost less
     assert sum(one.cost for one in totals(ledger.catalog, "day", account="anna")) <= 500
 
 

@@ -286,9 +286,10 @@ class Catalog:
                 sql("""
                     INSERT INTO document (id, tenant, uri, source_id, access, state, error, transient, attempts,
                                           versions, fingerprint, content_hash, recipe, seconds, updated)
-                    VALUES ((SELECT COALESCE(MAX(id), 0) + 1 FROM document), :tenant, :uri, :source, :access,
+                    VALUES (COALESCE((SELECT id FROM document WHERE tenant = :tenant AND uri = :uri),
+                                     (SELECT COALESCE(MAX(id), 0) + 1 FROM document)), :tenant, :uri, :source, :access,
                             'failed', :error, :transient, 1, 0, :fingerprint, :hash, :recipe, '{}', :now)
-                    ON CONFLICT (tenant, uri) DO UPDATE
+                    ON CONFLICT (id) DO UPDATE
                        SET source_id = excluded.source_id, access = excluded.access, state = 'failed',
                            error = excluded.error, transient = excluded.transient,
                            attempts = document.attempts + 1, fingerprint = excluded.fingerprint,

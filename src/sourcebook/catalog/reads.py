@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Sequence
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Final
 
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.statements import metadata_from, sql
@@ -26,6 +26,7 @@ _LIVE = """
 # SQLite joins in the order written where it says CROSS JOIN; otherwise it may begin with all documents of the tenant.
 _FROM_PASSAGES = " FROM passage CROSS JOIN version CROSS JOIN document "
 _FROM_DOCUMENTS = " FROM document CROSS JOIN version CROSS JOIN passage "
+_IN_PIECES: Final = {"yield_per": 1000}  # rows held in memory, where a driver would fetch all of them at once
 
 
 def live_ids(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> tuple[set[PassageId], int]:
@@ -164,7 +165,8 @@ def export(catalog: Catalog) -> Iterator[dict[str, Any]]:
                 SELECT document.tenant, document.uri, version.content_hash
                   FROM document JOIN version ON version.id = document.live_version_id
                  ORDER BY document.tenant, document.uri
-            """)
+            """),
+            execution_options=_IN_PIECES,
         )
         for row in documents:
             yield {"kind": "document", "uri": row.uri, "tenant": row.tenant, "hash": row.content_hash}
@@ -173,7 +175,8 @@ def export(catalog: Catalog) -> Iterator[dict[str, Any]]:
                 SELECT document.tenant, document.uri, passage.start_offset, passage.end_offset, passage.text
                   FROM document JOIN passage ON passage.version_id = document.live_version_id
                  ORDER BY document.tenant, document.uri, passage.ordinal
-            """)
+            """),
+            execution_options=_IN_PIECES,
         )
         for row in passages:
             yield {

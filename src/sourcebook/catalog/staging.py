@@ -71,7 +71,7 @@ def _write_documents(connection: Connection, staged: Sequence[Staged]) -> None:
             INSERT INTO document (id, tenant, uri, source_id, access, state, transient, attempts, versions,
                                   fingerprint, recipe, seconds, updated)
             VALUES (:id, :tenant, :uri, :source, :access, 'pending', FALSE, 0, :number, '', '', '{}', :now)
-            ON CONFLICT (tenant, uri) DO UPDATE
+            ON CONFLICT (id) DO UPDATE
                SET versions = excluded.versions,
                    source_id = excluded.source_id,
                    access = excluded.access,

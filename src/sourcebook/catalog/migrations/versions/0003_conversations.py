@@ -55,7 +55,10 @@ def upgrade() -> None:
         sa.Column("vector", sa.LargeBinary, nullable=False),  # float32, little endian, of length one
         sa.Column("fingerprint", TEXT, nullable=False),  # of the embedder that made it
     )
-    op.create_index("memory_owner", "memory", ["tenant", "principals"])
+    if op.get_bind().dialect.name == "postgresql":  # where an entry of a B-tree has 2,704 bytes
+        op.create_index("memory_owner", "memory", ["principals"], postgresql_using="hash")
+    else:
+        op.create_index("memory_owner", "memory", ["tenant", "principals"])
     op.create_table(
         "example",  # a question with its good answer, for few-shot prompts
         sa.Column("id", TEXT, primary_key=True),
