@@ -10,6 +10,7 @@ import asyncio
 import json
 from collections import deque
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, Self
 
@@ -261,6 +262,9 @@ class Double:
     async def __aenter__(self) -> Self:
         from aiohttp import web
 
+        nothing = Seen(method="POST", path="/", headers={}, query={}, body={}, raw=b"")
+        with suppress(Exception):  # loads what the check rests on, which takes seconds, before a client waits for it
+            self.check(nothing)
         application = web.Application(client_max_size=2**27)
         application.add_routes(self.routes())
         self._runner = web.AppRunner(application, access_log=None, handler_cancellation=True, shutdown_timeout=0.1)

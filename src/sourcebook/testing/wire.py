@@ -105,7 +105,7 @@ class WireSuite:
 
     @asynccontextmanager
     async def both(
-        self, *replies: Reply | Fault, key: str | None = None, idle: float = 30.0
+        self, *replies: Reply | Fault, key: str | None = None, idle: float = 5.0
     ) -> AsyncIterator[tuple[Double, HttpModel]]:
         """A running double that says this, and our model of it."""
         async with self.double() as double:
@@ -116,7 +116,7 @@ class WireSuite:
             finally:
                 await model.close()
 
-    def make(self, url: str, key: str, idle: float = 30.0) -> HttpModel:
+    def make(self, url: str, key: str, idle: float = 5.0) -> HttpModel:
         """Our model at a URL."""
         return HttpModel(
             self.wire(self.target(url, key)),
