@@ -19,6 +19,7 @@ from sourcebook.book_models import BookModels
 from sourcebook.book_tools import BookTools
 from sourcebook.catalog import answers, reads
 from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.live import LivePassages
 from sourcebook.catalog.records import SourceRecord
 from sourcebook.catalog.statements import kept
 from sourcebook.config import Config
@@ -68,6 +69,7 @@ class Sourcebook:
         self.home = home
         self.config = config
         self.catalog = Catalog(config.parts.catalog, home)
+        self.live = LivePassages(self.catalog)
         self.embedded = 0
         self.reading_slots = asyncio.Semaphore(16)
         self.on_progress = progress
@@ -355,7 +357,7 @@ class Sourcebook:
     def find(self, name: str, *, scope: Scope | None = None) -> tuple[str, list[Passage]] | dict[str, Any]:
         """What a name names: a document's text and passages, one passage, or an answer's record. Errors: NotFound."""
         scope = scope or Scope()
-        passages = reads.live_passages(self.catalog, [PassageId(name)], scope)
+        passages = self.live.passages([PassageId(name)], scope)
         if passages:
             (passage,) = passages.values()
             return passage.text, [passage]

@@ -19,7 +19,7 @@ from typing import TYPE_CHECKING
 
 from sourcebook.answering import Run, cited, composed, recall, remember, running, searched
 from sourcebook.catalog.embeddings import text_key
-from sourcebook.catalog.reads import count_live, live_ids, live_passages
+from sourcebook.catalog.reads import count_live
 from sourcebook.catalog.records import DocumentRecord, Draft, Failure, Reusable, SourceRecord
 from sourcebook.chunk.structure import chunk
 from sourcebook.errors import SourcebookError, SourceError
@@ -314,7 +314,7 @@ async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
     while True:
         ranked = fuse(await _live_candidates(book, query), method=method, weights=weights)
         ranked = ranked[: max(FIRST, 2 * top + 20)]  # some will be folded or merged
-        passages = live_passages(book.catalog, [name for name, _, _ in ranked], question.scope)
+        passages = book.live.passages([name for name, _, _ in ranked], question.scope)
         if len(passages) == len(ranked):
             break  # otherwise the catalog has changed since the candidates were found to be live
     if settings.closeness and method == "standardised":
@@ -339,7 +339,7 @@ async def _live_candidates(book: Book, query: IndexQuery) -> list[Candidate]:
         index = await book.index.searchable()
         before = book.seen_epoch
         candidates = await index.search(query)
-        found, book.seen_epoch = live_ids(book.catalog, [one.id for one in candidates], query.scope)
+        found, book.seen_epoch = book.live.ids([one.id for one in candidates], query.scope)
         live = [one for one in candidates if one.id in found]
         if len(live) == len(candidates):
             return live

@@ -18,6 +18,7 @@ from sourcebook.catalog.embeddings import (
     text_key,
     unembedded,
 )
+from sourcebook.catalog.live import LivePassages
 from sourcebook.catalog.records import Draft, Failure, SourceRecord, Staged
 from sourcebook.catalog.staging import passage_id
 from sourcebook.catalog.statements import sql
@@ -73,8 +74,9 @@ def failure(name: str, **more: Any) -> Failure:
 
 
 def found(catalog: Catalog, ids: Sequence[PassageId], scope: Scope | None = None) -> list[str]:
-    passages = reads.live_passages(catalog, ids, scope or Scope())
-    live, epoch = reads.live_ids(catalog, ids, scope or Scope())
+    fresh = LivePassages(catalog)
+    passages = fresh.passages(ids, scope or Scope())
+    live, epoch = fresh.ids(ids, scope or Scope())
     assert (live, epoch) == (set(passages), catalog.epoch())
     return sorted(passage.text for passage in passages.values())
 
@@ -270,7 +272,7 @@ def test_a_passage_comes_back_whole(catalog: Catalog) -> None:
         draft("a", metadata={"tags": ("x", "y"), "n": 1, "f": 0.5, "b": True, "s": "문"}, title=None,
               text="xx\n수수료 table", chunks=(chunk,), text_keys=("k",), content="c"),
     )  # fmt: skip
-    passages = reads.live_passages(catalog, staged.passages, Scope())
+    passages = LivePassages(catalog).passages(staged.passages, Scope())
     assert passages == {
         staged.passages[0]: Passage(
             id=staged.passages[0], document="file:///a", version=1, ordinal=0, text="수수료 table", start=3, end=12,

@@ -21,6 +21,8 @@ TABLES = {
     "0002": {"budget", "reservation", "spending", "usage"},
     "0003": {"conversation", "example", "memory", "turn", "turn_document"},
     "0004": {"table_data"},
+    "0005": {"answer_document"},
+    "0006": {"counter"},
 }
 """What each migration creates."""
 REVISIONS = sorted(TABLES)

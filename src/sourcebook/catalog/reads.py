@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
 from sourcebook.catalog.catalog import Catalog
@@ -14,52 +14,27 @@ from sourcebook.types import LedgerEntry, Passage, PassageId, Scope
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
-_WHOLE = """
+WHOLE = """
     SELECT passage.id, passage.ordinal, passage.text, passage.start_offset, passage.end_offset,
            passage.heading_path, passage.page, passage.location, passage.language, passage.text_key,
-           version.number, version.title, version.metadata, document.uri, document.access
+           version.number, version.title, version.metadata, document.tenant, document.uri, document.access
 """
-_LIVE = """
-     WHERE version.id = passage.version_id AND document.id = version.document_id
-       AND version.state = 'live' AND document.tenant = :tenant
+LIVE = """
+     WHERE version.id = passage.version_id AND document.id = version.document_id AND version.state = 'live'
 """
 # SQLite joins in the order written where it says CROSS JOIN; otherwise it may begin with all documents of the tenant.
-_FROM_PASSAGES = " FROM passage CROSS JOIN version CROSS JOIN document "
+FROM_PASSAGES = " FROM passage CROSS JOIN version CROSS JOIN document "
 _FROM_DOCUMENTS = " FROM document CROSS JOIN version CROSS JOIN passage "
 _IN_PIECES: Final = {"yield_per": 1000}  # rows held in memory, where a driver would fetch all of them at once
-
-
-def live_ids(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> tuple[set[PassageId], int]:
-    """Those of the passages that are live and that the scope admits, and the epoch in which they were.
-
-    This join decides what is found; an index only proposes.
-    """
-    rows = catalog.rows(
-        "SELECT NULL AS id, NULL AS access, epoch FROM book WHERE book.id = 1 UNION ALL "  # noqa: S608
-        f"SELECT passage.id, document.access, NULL {_FROM_PASSAGES} {_LIVE} AND passage.id IN {catalog.listed}",
-        tenant=scope.tenant,
-        some=json.dumps(ids),
-    )
-    epoch = next(row.epoch for row in rows if row.id is None)
-    return {row.id for row in rows if row.id and scope.admits(scope.tenant, _access(row.access))}, epoch
-
-
-def live_passages(catalog: Catalog, ids: Sequence[PassageId], scope: Scope) -> dict[PassageId, Passage]:
-    """Those of the passages that are live and that the scope admits, whole."""
-    rows = catalog.rows(
-        f"{_WHOLE} {_FROM_PASSAGES} {_LIVE} AND passage.id IN {catalog.listed}",
-        tenant=scope.tenant,
-        some=json.dumps(ids),
-    )
-    return {PassageId(row.id): _passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))}
 
 
 def all_passages(catalog: Catalog, scope: Scope) -> list[Passage]:
     """Every live passage that the scope admits, document by document in the order they came in."""
     rows = catalog.rows(
-        f"{_WHOLE} {_FROM_DOCUMENTS} {_LIVE} ORDER BY document.id, passage.ordinal", tenant=scope.tenant
+        f"{WHOLE} {_FROM_DOCUMENTS} {LIVE} AND document.tenant = :tenant ORDER BY document.id, passage.ordinal",
+        tenant=scope.tenant,
     )
-    return [_passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))]
+    return [passage_from(row) for row in rows if scope.admits(scope.tenant, access_from(row.access))]
 
 
 def count_live(catalog: Catalog, scope: Scope | None = None) -> tuple[int, int]:
@@ -72,7 +47,7 @@ def count_live(catalog: Catalog, scope: Scope | None = None) -> tuple[int, int]:
                  GROUP BY document.id, document.tenant, document.access
             """)
         ).all()
-    seen = [row.passages for row in rows if scope is None or scope.admits(row.tenant, _access(row.access))]
+    seen = [row.passages for row in rows if scope is None or scope.admits(row.tenant, access_from(row.access))]
     return len(seen), sum(seen)
 
 
@@ -100,17 +75,22 @@ def _slice(connection: Connection, document: str, version: int, start: int, end:
             "version": version,
         },
     ).first()
-    return "" if row is None or not scope.admits(scope.tenant, _access(row.access)) else str(row.text)
+    return "" if row is None or not scope.admits(scope.tenant, access_from(row.access)) else str(row.text)
 
 
 def whole_document(catalog: Catalog, uri: str, scope: Scope) -> tuple[str, list[Passage]]:
     """The parsed text of a live document and its passages in order. Errors: NotFound."""
     with catalog.reading() as connection:
         rows = connection.execute(
-            sql(_WHOLE + _FROM_DOCUMENTS + _LIVE + " AND document.uri = :uri ORDER BY passage.ordinal"),
+            sql(
+                WHOLE
+                + _FROM_DOCUMENTS
+                + LIVE
+                + " AND document.tenant = :tenant AND document.uri = :uri ORDER BY passage.ordinal"
+            ),
             {"tenant": scope.tenant, "uri": uri},
         ).all()
-        passages = [_passage(row) for row in rows if scope.admits(scope.tenant, _access(row.access))]
+        passages = [passage_from(row) for row in rows if scope.admits(scope.tenant, access_from(row.access))]
         if not passages:
             raise NotFound(f"No live document {uri!r}", remedy="See what is in the book: sourcebook status")
         text = connection.execute(
@@ -189,11 +169,13 @@ def export(catalog: Catalog) -> Iterator[dict[str, Any]]:
             }
 
 
-def _access(column: str) -> frozenset[str]:
+def access_from(column: str) -> frozenset[str]:
+    """An access list as it is kept: names as JSON, none for everybody."""
     return frozenset() if column == "[]" else frozenset(json.loads(column))
 
 
-def _passage(row: Any) -> Passage:
+def passage_from(row: Any) -> Passage:
+    """A passage from a row of `WHOLE`."""
     return Passage(
         id=PassageId(row.id),
         document=row.uri,

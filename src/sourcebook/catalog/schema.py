@@ -21,7 +21,7 @@ from sourcebook.errors import CatalogError, ConfigError
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
 
-HEAD = "0004"
+HEAD = "0006"
 """The newest migration. Kept here because importing Alembic to find out takes 0.2 s."""
 
 _SQLITE_PRAGMAS = (

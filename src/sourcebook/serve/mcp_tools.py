@@ -51,7 +51,7 @@ async def fetch(book: Sourcebook, served: Served, name: str) -> dict[str, object
     """The document of a passage, or a document by its URI, if the scope and the filter let it be seen."""
     from sourcebook.catalog import reads
 
-    passages = await asyncio.to_thread(reads.live_passages, book.catalog, [PassageId(name)], served.scope)
+    passages = await asyncio.to_thread(book.live.passages, [PassageId(name)], served.scope)
     document = passages[PassageId(name)].document if passages else name
     text, all_of_it = await asyncio.to_thread(reads.whole_document, book.catalog, document, served.scope)
     passage = passages.get(PassageId(name), all_of_it[0])
