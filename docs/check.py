@@ -47,7 +47,7 @@ SAMPLE = {
 
 
 def settings(root: Path) -> Iterator[str]:
-    """Rows of configuration.md against the fields of config.py, both ways."""
+    """Rows of configuration.md against the fields of config/sections.py, both ways."""
     page = "docs/configuration.md"
     known = {row[0]: row[1:] for row in _setting_rows()}
     seen: set[str] = set()
@@ -82,7 +82,7 @@ def _setting_rows() -> Iterator[tuple[str, str, str, str, str]]:
         for one in fields(kind):
             name = f"{section}.{one.name}"
             shown = json.dumps(getattr(default, one.name))
-            least = config._LEAST.get(name)
+            least = config.LEAST.get(name)
             variable = f"SOURCEBOOK_{section}_{one.name}".upper()
             yield name, kinds[types[one.name]], shown, variable, "" if least is None else f"{least:.10g}"
 
@@ -392,7 +392,7 @@ def _run_shell(script: str, folder: Path) -> tuple[str, str]:
         command.write_text(f'#!/bin/sh\nexec "{sys.executable}" -c "{start}" "$@"\n')
         command.chmod(0o755)
         path = os.pathsep.join([programs, str(Path(sys.executable).parent), os.environ.get("PATH", "")])
-        modules = os.pathsep.join([str(Path(config.__file__).parents[1]), *filter(None, sys.path)])
+        modules = os.pathsep.join([str(Path(config.__file__).parents[2]), *filter(None, sys.path)])
         done = subprocess.run(  # noqa: S603
             ["bash", "-euo", "pipefail", "-c", script],  # noqa: S607
             cwd=folder,

@@ -174,6 +174,8 @@ def _place(preset: Preset) -> str:
 def _key(name: str, preset: Preset) -> str:
     ways = [" with ".join(f"`{one.removesuffix('?')}`" for one in names.split(":")) for names in preset.keys]
     ways.append(f"`sourcebook key set {'HOST' if preset is ANY else name}`")
+    if preset.keys_as:
+        ways.append(f"what is kept for `{preset.keys_as}`")
     needed = "needed" if preset.key_needed else "only if the server wants one"
     return f"{needed}: {', or '.join(ways)}"
 

@@ -1,5 +1,6 @@
 """Questions answered by a language model behind HTTP: composed, run, cited, paid for, recorded, replayed."""
 
+import asyncio
 import json
 import sqlite3
 from collections.abc import AsyncIterator
@@ -10,12 +11,13 @@ from pathlib import Path
 import pytest
 
 from sourcebook import Answer, Citation, Scope, Sourcebook
-from sourcebook.config import Agent, Config, Parts, Retrieve, Route
-from sourcebook.errors import BudgetExceeded, ConfigError, DeadlineExceeded, NotFound, QuotaExhausted
+from sourcebook.answering import in_turns
+from sourcebook.config import Agent, Config, Parts, Prompt, Retrieve, Route
+from sourcebook.errors import BudgetExceeded, ConfigError, DeadlineExceeded, NotFound, QuotaExhausted, Unavailable
 from sourcebook.models.base import Switched, ToolCall
 from sourcebook.replay import replay
 from sourcebook.testing.doubles import Fault, Reply
-from sourcebook.types import Unsupported, Usage
+from sourcebook.types import Hit, Passage, PassageId, Unsupported, Usage
 from tests.models.doubles.openai_chat import OpenAIChatDouble
 
 LIGHTHOUSE = (
@@ -143,10 +145,130 @@ async def test_replay_on_another_model(tmp_path: Path, vendor: Vendor, other: Ve
         answer = await book.ask("When was the lighthouse built?")
         done = await replay(book, answer.id, model=f"{other.url}/v1?model=m-2")
         assert done.same_bytes is None
-        assert done.after == "It was built in 1873."
+        assert (done.before, done.after) == ("".join(GOOD.pieces), "It was built in 1873 [1].")  # in their own words
+        assert done.answer is not None
+        assert done.answer.text == "It was built in 1873."
         assert other.seen[0].body["messages"] == vendor.seen[0].body["messages"]
         extractive = await replay(book, answer.id, model="extractive")
         assert "1873" in extractive.after
+
+
+async def test_replay_of_what_a_cascade_has_sent(tmp_path: Path, vendor: Vendor, other: Vendor) -> None:
+    vendor.say(replace(GOOD, logprobs=(-0.01,) * len(GOOD.pieces)))
+    async with await opened(tmp_path, vendor.model, other.model, strategy="cascade") as book:
+        answer = await book.ask("When was the lighthouse built?")
+        assert vendor.seen[-1].body["logprobs"] is True
+        done = await replay(book, answer.id, run=False)
+    assert done.same_bytes is True
+    assert done.body == vendor.seen[-1].raw
+
+
+async def test_replay_asks_the_one_that_answered_of_two_with_one_name(
+    tmp_path: Path, vendor: Vendor, other: Vendor
+) -> None:
+    vendor.say(Fault(error=Unavailable))
+    other.say(GOOD)
+    async with await opened(tmp_path, vendor.model, other.model, attempts=1) as book:
+        answer = await book.ask("When was the lighthouse built?")
+        asked = len(vendor.seen), len(other.seen)
+        await replay(book, answer.id)
+    assert (len(vendor.seen), len(other.seen)) == (asked[0], asked[1] + 1)
+
+
+async def test_checking_needs_no_key_and_no_other_model(
+    tmp_path: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    vendor.say(GOOD)
+    async with await opened(tmp_path, vendor.model) as book:
+        answer = await book.ask("When was the lighthouse built?")
+        with book.catalog.writing() as connection:  # as of a version that did not record the URL
+            connection.exec_driver_sql("UPDATE answer SET record = replace(record, 'served_url', 'once')")
+        config = replace(book.config, parts=replace(book.config.parts, model="route:"))
+    config = replace(config, route=Route(models=("llama:missing.gguf", "openai:gpt-4o", vendor.model)))
+    monkeypatch.delenv("OPENAI_API_KEY", raising=False)
+    async with await Sourcebook.open(tmp_path / "book", config=config) as book:
+        assert (await replay(book, answer.id, run=False)).same_bytes is True
+        checked = await replay(book, answer.id, run=False, model="openai:gpt-4o")
+    assert checked.same_bytes is None
+    assert b"gpt-4o" in checked.body
+
+
+async def test_replay_reads_the_reply_as_it_was_read_then(tmp_path: Path, vendor: Vendor) -> None:
+    said = Reply(pieces=("The lighthouse was built in 1873 [1]. ", "It was designed by Ada Quill in 1902 [1]."))
+    vendor.say(said, said)
+    async with await opened(tmp_path, vendor.model) as book:
+        answer = await book.ask("When was the lighthouse built?")
+        config = replace(book.config, prompt=replace(book.config.prompt, unsupported="leave-out", support=0.9))
+    async with await Sourcebook.open(tmp_path / "book", config=config) as book:
+        done = await replay(book, answer.id)
+    assert done.same_text
+    assert done.before.endswith("1902 [1].")
+    assert done.answer is not None
+    assert done.answer.text == answer.text
+
+
+async def test_an_answer_costs_what_was_asked_for_it(tmp_path: Path, vendor: Vendor) -> None:
+    parts = '{"questions": ["When was the lighthouse built?", "How tall is the lighthouse?"]}'
+    vendor.say(
+        Reply(pieces=(parts,), usage=Usage(input_tokens=900, output_tokens=90, counted_by="vendor")),
+        GOOD,
+    )
+    book = await opened(tmp_path, vendor.model)
+    await book.close()
+    async with await Sourcebook.open(
+        tmp_path / "book", config=replace(book.config, retrieve=Retrieve(decompose=True))
+    ) as book:
+        answer = await book.ask("When was the lighthouse built, and how tall is it?")
+        record = book.answer_record(answer.id)
+        home = book.config
+    assert (answer.usage.input_tokens, answer.usage.output_tokens) == (1100, 110)
+    assert record["searched"]["parts"]
+    assert record["searched"]["parts_prompt"]
+    async with await Sourcebook.open(tmp_path / "book", config=home) as book:
+        rows = book.catalog.rows("SELECT purpose, answer_id FROM usage")
+    assert {row.purpose for row in rows} == {"decompose", "answer"}
+    assert {row.answer_id for row in rows} == {answer.id}
+
+
+async def test_a_conversation_is_tended_by_one_at_a_time(
+    tmp_path: Path, vendor: Vendor, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from sourcebook.prompt import memory
+
+    running = most = times = 0
+
+    async def tend(*_: object, **__: object) -> memory.Tended:
+        nonlocal running, most, times
+        running, times = running + 1, times + 1
+        most = max(most, running)
+        await asyncio.sleep(0.05)
+        running -= 1
+        return memory.Tended()
+
+    monkeypatch.setattr(memory, "tend", tend)
+    async with await opened(tmp_path, "extractive") as book:
+        conversation = book.converse()
+        for _ in range(4):
+            await book.ask("When was the lighthouse built?", conversation=conversation)
+        await book.tending.finish()
+        assert not book.tending.busy
+    assert most == 1
+    assert 2 <= times <= 4
+
+
+async def test_tending_that_fails_is_logged(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    from sourcebook.prompt import memory
+
+    async def tend(*_: object, **__: object) -> None:
+        raise ZeroDivisionError
+
+    monkeypatch.setattr(memory, "tend", tend)
+    async with await opened(tmp_path, "extractive") as book:
+        await book.ask("When was the lighthouse built?", conversation=book.converse())
+        await book.tending.finish()
+    assert "ZeroDivisionError" in caplog.text
 
 
 async def test_replay_of_an_extractive_answer(tmp_path: Path) -> None:
@@ -187,6 +309,26 @@ async def test_calls_are_in_the_ledger_and_budgets_hold(tmp_path: Path, vendor: 
         with pytest.raises(BudgetExceeded):
             await book.ask("When was the lighthouse built?")
     assert len(vendor.seen) == 1
+
+
+async def test_what_an_answer_will_cost(tmp_path: Path, vendor: Vendor) -> None:
+    book = await opened(tmp_path, vendor.model, "extractive")
+    provider = vendor.url.removeprefix("http://")
+    (tmp_path / "book" / "models.toml").write_text(
+        f'[[model]]\nprovider = "{provider}"\nnames = ["m-1"]\nas_of = 2026-01-01\nsource = "ours"\n'
+        "window = 8192\nprices = [{ input = 1_000_000, output = 2_000_000 }]\n"
+    )
+    await book.close()
+    async with await Sourcebook.open(tmp_path / "book", config=book.config) as book:
+        paid, free = await book.estimate("When was the lighthouse built?", conversation=book.converse())
+        rows = book.catalog.rows("SELECT 1 FROM usage")
+    assert paid.priced
+    assert paid.input_tokens > 100
+    assert paid.low < paid.high
+    assert paid.high >= paid.input_tokens + 2 * paid.output_tokens
+    assert (free.model, free.high, free.priced) == ("extractive", 0, True)
+    assert not vendor.seen
+    assert not rows
 
 
 async def test_errors_of_the_vendor_are_told(tmp_path: Path, vendor: Vendor) -> None:
@@ -281,3 +423,50 @@ async def test_a_question_of_several_parts(tmp_path: Path, vendor: Vendor) -> No
         answer = await book.ask("When was the lighthouse built, and how tall is it?")
     assert answer.known
     assert len(vendor.seen) == 2
+
+
+def test_hits_of_several_searches_take_turns_and_weigh_by_their_ranks() -> None:
+    def found(*scores: float, document: str) -> list[Hit]:
+        return [
+            Hit(passage=Passage(id=PassageId(f"{document}{n}"), document=document, version=1, ordinal=n, text="t",
+                                start=n, end=n + 1), score=score)
+            for n, score in enumerate(scores)
+        ]  # fmt: skip
+
+    one, other = found(9.0, 8.5, 8.0, document="a"), found(0.3, 0.2, document="b")
+    other.insert(0, one[0])
+    hits = in_turns([one, other], 4)
+    assert [hit.passage.id for hit in hits] == ["a0", "a1", "b0", "a2"]
+    assert [hit.score for hit in hits] == [1.0, 0.5, 0.5, 1 / 3]
+
+
+async def test_examples_are_those_of_the_collection_that_the_settings_name(tmp_path: Path, vendor: Vendor) -> None:
+    from sourcebook.prompt.examples import add_examples
+
+    vendor.say(GOOD, GOOD)
+    book = await opened(tmp_path, vendor.model)
+    for name in ("default", "support"):
+        pairs = [("When was the tower built?", f"An answer of {name}. [1]")]
+        await add_examples(book.catalog, pairs, embedder=book.embedder, collection=name)
+    await book.close()
+    prompts = []
+    for settings in (Prompt(), Prompt(collection="support")):
+        async with await Sourcebook.open(tmp_path / "book", config=replace(book.config, prompt=settings)) as other:
+            await other.ask("When was the lighthouse built?")
+        prompts.append(str(vendor.seen[-1].body["messages"]))
+    assert ["of support" in prompt for prompt in prompts] == [False, True]
+    assert ["of default" in prompt for prompt in prompts] == [True, False]
+
+
+async def test_money_is_bounded_before_the_first_step(tmp_path: Path, vendor: Vendor) -> None:
+    book = await opened(tmp_path, vendor.model)
+    await book.close()
+    (tmp_path / "book" / "models.toml").write_text(
+        f'[[model]]\nprovider = "{vendor.url.removeprefix("http://")}"\nnames = ["m-1"]\nas_of = 2026-01-01\n'
+        'source = "ours"\nwindow = 8192\nprices = [{ input = 50_000_000, output = 50_000_000 }]\n'
+    )
+    config = replace(book.config, agent=Agent(tools=("search",), cost=100))
+    async with await Sourcebook.open(tmp_path / "book", config=config) as other:
+        with pytest.raises(BudgetExceeded, match=r"agent\.cost"):
+            await other.ask("When was the lighthouse built?")
+    assert vendor.seen == []

@@ -120,13 +120,13 @@ def test_every_number_has_a_least_value() -> None:
         for one in fields(kind)
         if isinstance(getattr(kind(), one.name), int | float) and not isinstance(getattr(kind(), one.name), bool)
     }
-    assert numbers == set(config._LEAST)
+    assert numbers == set(config.LEAST)
 
 
-@pytest.mark.parametrize("setting", sorted(config._LEAST))
+@pytest.mark.parametrize("setting", sorted(config.LEAST))
 def test_every_least_value_is_heeded(home: Path, setting: str) -> None:
     section, name = setting.split(".")
-    least = config._LEAST[setting]
+    least = config.LEAST[setting]
     below = least / 2 if isinstance(getattr(getattr(Config(), section), name), float) and least else least - 1
     with pytest.raises(ConfigError, match=f"{section}.{name} is "):
         load(home, {f"SOURCEBOOK_{section}_{name}".upper(): f"{below:g}" if least < 1e6 else str(int(below))})
@@ -157,3 +157,36 @@ def test_the_limits_of_parsing_are_settings() -> None:
 def test_settings_are_frozen() -> None:
     with pytest.raises(FrozenInstanceError):
         Config().chunk.tokens = 5  # type: ignore[misc]
+
+
+def test_a_slip_in_a_variable_is_an_error_as_it_is_in_the_file(tmp_path: Path) -> None:
+    with pytest.raises(ConfigError, match="SOURCEBOOK_PARTS_MODLE, which is no setting") as caught:
+        config.load(tmp_path, {"SOURCEBOOK_PARTS_MODLE": "x"})
+    assert "model" in caught.value.remedy
+    config.load(tmp_path, {"SOURCEBOOK_HOME": "x", "SOURCEBOOK_KEY_PASSPHRASE": "x", "SOURCEBOOK_": "x"})
+
+
+def test_lists_in_the_environment(tmp_path: Path) -> None:
+    def tools(text: str) -> tuple[str, ...]:
+        return config.load(tmp_path, {"SOURCEBOOK_AGENT_TOOLS": text}).agent.tools
+
+    assert tools("search, tables") == ("search", "tables")
+    assert tools('["mcp:run --with a,b", "search"]') == ("mcp:run --with a,b", "search")
+    for wrong in ("[1]", '["a"', '[["a"]]'):
+        with pytest.raises(ConfigError, match="SOURCEBOOK_AGENT_TOOLS"):
+            tools(wrong)
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        Config(chunk=config.Chunk(tokens=-5)),
+        Config(retrieve=config.Retrieve(fusion="nonsense")),
+        Config(route=config.Route(strategy="cascad")),
+    ],
+)
+async def test_settings_that_are_handed_over_are_checked(tmp_path: Path, wrong: Config) -> None:
+    from sourcebook import Sourcebook
+
+    with pytest.raises(ConfigError):
+        await Sourcebook.open(tmp_path / "home", config=wrong)

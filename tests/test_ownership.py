@@ -1,5 +1,7 @@
 """The right to one thing, held by one process at a time."""
 
+import asyncio
+import json
 import os
 import signal
 import subprocess
@@ -7,10 +9,11 @@ import sys
 import time
 from pathlib import Path
 
+import click
 import pytest
 
 from sourcebook.errors import BookBusy, BookError
-from sourcebook.ownership import Ownership
+from sourcebook.ownership import Ownership, own_command
 
 _HOLD = """
 import sys, time
@@ -47,8 +50,14 @@ def test_it_is_held_from_taking_to_releasing(path: Path) -> None:
     one.release()
     one.take()
     assert one.held
-    one.take()  # again by the same: nothing happens
+    one.take()  # again by the same: it is counted
     one.release()
+    assert one.held
+    one.release()
+    assert not one.held
+    one.take()
+    one.take()
+    one.drop()
     assert not one.held
     other = Ownership(path, "This book")
     other.take()
@@ -58,12 +67,32 @@ def test_it_is_held_from_taking_to_releasing(path: Path) -> None:
 def test_the_second_is_told_who_holds_it(path: Path) -> None:
     holder = hold(path)
     try:
-        with pytest.raises(BookBusy, match=rf"This book is in use by process {holder.pid} \(-c .*, since \d") as caught:
+        with pytest.raises(BookBusy, match=rf"This book is in use by process {holder.pid} \(-c, since \d") as caught:
             Ownership(path, "This book").take()
         assert caught.value.transient
         assert "Wait" in caught.value.remedy
     finally:
         end(holder)
+
+
+def test_the_note_of_the_holder_holds_nothing_that_was_typed(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(sys, "argv", ["/usr/bin/sourcebook", "ask", "Was Anna fired?", "--source", "s3://me:secret@x"])
+
+    @click.group()
+    def cli() -> None: ...
+
+    @cli.command()
+    @click.argument("question")
+    @click.option("--source")
+    def ask(question: str, source: str) -> None:
+        one = Ownership(path, "This book")
+        one.take()
+        assert json.loads(path.with_suffix(".holder").read_text())["command"] == "sourcebook ask"
+        one.release()
+
+    cli.main(sys.argv[1:], prog_name="sourcebook", standalone_mode=False)
+    assert own_command() == "sourcebook"
+    assert not path.with_suffix(".holder").exists()
 
 
 def test_it_is_free_once_its_holder_was_killed(path: Path) -> None:
@@ -92,6 +121,47 @@ def test_waiting_ends_when_it_is_released_or_the_time_is_over(path: Path) -> Non
         assert killer.wait(timeout=30) == 0
     finally:
         end(holder)
+
+
+async def test_waiting_does_not_block_the_event_loop_and_can_be_cancelled(path: Path) -> None:
+    holder = hold(path)
+    one = Ownership(path, "This book")
+    ticks = 0
+
+    async def ticking() -> None:
+        nonlocal ticks
+        while True:
+            await asyncio.sleep(0.01)
+            ticks += 1
+
+    clock = asyncio.create_task(ticking())
+    try:
+        with pytest.raises(BookBusy):
+            await one.taking(wait=0.2)
+        assert ticks > 3
+        waiting = asyncio.create_task(one.taking(wait=60))
+        await asyncio.sleep(0.05)
+        waiting.cancel()
+        with pytest.raises(asyncio.CancelledError):
+            await waiting
+        assert not one.held
+    finally:
+        clock.cancel()
+        end(holder)
+    await one.taking(wait=30)
+    assert one.held
+    one.release()
+    assert not one.held
+
+
+async def test_a_wait_that_is_cancelled_as_it_succeeds_holds_nothing(path: Path) -> None:
+    one = Ownership(path, "This book")
+    waiting = asyncio.create_task(one.taking(wait=5))
+    await asyncio.sleep(0)  # its thread is at work
+    waiting.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await waiting
+    assert not one.held
 
 
 @pytest.mark.parametrize("text", ["", "{", "[]", "{}", "null", '"x"', "\udcff"])

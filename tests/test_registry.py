@@ -1,6 +1,7 @@
 """Which class stands behind a URL."""
 
 import importlib.metadata
+import json
 from dataclasses import fields
 
 import pytest
@@ -8,7 +9,7 @@ import pytest
 from sourcebook import registry
 from sourcebook.config import Config, Parts
 from sourcebook.errors import ConfigError, MissingExtra
-from sourcebook.registry import BUILT_IN, Entry, find, name_of
+from sourcebook.registry import BUILT_IN, Entry, attribute_of, find, name_of
 
 
 @pytest.mark.parametrize(("box", "name"), [(box, name) for box, names in BUILT_IN.items() for name in names])
@@ -66,3 +67,15 @@ def test_an_outsider_that_is_broken_is_named(monkeypatch: pytest.MonkeyPatch, pa
     with pytest.raises(ConfigError, match="model = 'broken'") as caught:
         find("model", "broken")
     assert caught.value.__cause__ is not None
+
+
+def test_what_stands_at_a_place_in_a_module() -> None:
+    assert attribute_of("json:dumps") is json.dumps
+    assert attribute_of("json:JSONDecoder.decode") is json.JSONDecoder.decode
+    for place, error in (("json", ValueError), ("json:", ValueError), (":dumps", ValueError)):
+        with pytest.raises(error):
+            attribute_of(place)
+    with pytest.raises(AttributeError):
+        attribute_of("json:nothing")
+    with pytest.raises(ImportError):
+        attribute_of("no.such.module:nothing")

@@ -19,8 +19,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from sourcebook.blocking import BlockingSourcebook, open_book
     from sourcebook.book import Sourcebook
+    from sourcebook.book.blocking import BlockingSourcebook, open_book
     from sourcebook.config import Config
     from sourcebook.errors import SourcebookError
     from sourcebook.types import Answer, Citation, Hit, LedgerEntry, Passage, Scope, SyncReport
@@ -43,11 +43,11 @@ __all__ = [
 ]
 
 _HOMES = {
-    "BlockingSourcebook": "blocking",
+    "BlockingSourcebook": "book.blocking",
     "Config": "config",
     "Sourcebook": "book",
     "SourcebookError": "errors",
-    "open_book": "blocking",
+    "open_book": "book.blocking",
 }
 
 

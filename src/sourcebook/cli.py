@@ -11,10 +11,12 @@ import sys
 
 import click
 
+from sourcebook.commands.answers import answers
 from sourcebook.commands.asking import ask, search
-from sourcebook.commands.base import BUSY, FAILED, INTERRUPTED, MISSING
-from sourcebook.commands.conversations import chat, conversations, examples
+from sourcebook.commands.base import BUSY, FAILED, INTERRUPTED, MISSING, error_json, harmless
+from sourcebook.commands.conversations import chat, conversations
 from sourcebook.commands.documents import add, init, remove, sync
+from sourcebook.commands.examples import examples
 from sourcebook.commands.keys import key
 from sourcebook.commands.looking import doctor, export, show, status
 from sourcebook.commands.mcp import mcp
@@ -33,7 +35,27 @@ or step by step: init, add SOURCE, sync, ask QUESTION. Each command explains its
 """
 
 
+class _Grouped(click.Group):
+    """Lists its commands by what they are about, in the order in which one needs them."""
+
+    def format_commands(self, ctx: click.Context, formatter: click.HelpFormatter) -> None:  # noqa: ARG002
+        """The sections of `--help`."""
+        for title, names in _GROUPS.items():
+            with formatter.section(title):
+                formatter.write_dl([(name, self.commands[name].get_short_help_str(200)) for name in names])
+
+
+_GROUPS = {
+    "Documents": ("init", "add", "sync", "remove", "status"),
+    "Questions": ("ask", "search", "chat", "conversations", "tables", "sql"),
+    "Looking": ("show", "answers", "replay", "export", "doctor"),
+    "Models and money": ("key", "prices", "usage", "budget", "compare", "examples"),
+    "Serving": ("mcp",),
+}
+
+
 @click.group(
+    cls=_Grouped,
     context_settings={"help_option_names": ["-h", "--help"], "max_content_width": 100},
     epilog=_FIRST_STEPS,
 )
@@ -46,12 +68,10 @@ def cli(context: click.Context, home: str | None) -> None:
 
 
 for command in (
-    *(init, add, sync, remove),
-    *(ask, search, chat, conversations, examples),
-    *(tables, sql),
-    *(status, show, doctor, export),
-    *(replay, compare),
-    *(key, prices, usage, budget),
+    *(init, add, sync, remove, status),
+    *(ask, search, chat, conversations, tables, sql),
+    *(show, answers, replay, export, doctor),
+    *(key, prices, usage, budget, compare, examples),
     mcp,
 ):
     cli.add_command(command)
@@ -70,12 +90,14 @@ def main() -> None:
     except SourcebookError as error:
         _complain(error)
         sys.exit(BUSY if isinstance(error, BookBusy) else MISSING if isinstance(error, NoBook | NotFound) else FAILED)
+    except OSError as error:  # of a file that a person has named, as with --details
+        _complain(SourcebookError(f"{error.filename or 'A file'} cannot be used: {error.strerror or error}"))
+        sys.exit(FAILED)
     sys.exit(status if isinstance(status, int) else 0)
 
 
 def _complain(error: SourcebookError) -> None:
     if "--json" in sys.argv:
-        details = {"kind": type(error).__name__, "message": error.args[0], "remedy": error.remedy}
-        click.echo(json.dumps({"error": details | {"transient": error.transient}}, ensure_ascii=False), err=True)
+        click.echo(json.dumps(error_json(error), ensure_ascii=False), err=True)
     else:
-        click.echo(f"{click.style('Error:', fg='red', bold=True)} {error}", err=True)
+        click.echo(f"{click.style('Error:', fg='red', bold=True)} {harmless(str(error))}", err=True)

@@ -7,6 +7,7 @@
     │   ├── NoBook                  there is no book at this place
     │   ├── BookBusy                another process is writing (transient)
     │   └── CatalogError            the catalog cannot be read or written: damaged, full disk, newer schema
+    │       └── CatalogBusy         its database is locked, overloaded, restarting or out of reach (transient)
     ├── SourceError                 a source cannot be listed or read
     ├── ParseError                  bytes cannot be turned into text
     │   ├── UnsupportedFormat       nobody parses this format
@@ -44,7 +45,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any, ClassVar
 
 if TYPE_CHECKING:
-    from sourcebook.types import Usage
+    from sourcebook.types import SyncReport, Usage
 
 
 class SourcebookError(Exception):
@@ -100,8 +101,16 @@ class CatalogError(BookError):
     """The catalog cannot be read or written."""
 
 
+class CatalogBusy(CatalogError):
+    """The catalog's database is locked, overloaded, restarting or out of reach."""
+
+    transient = True
+
+
 class SourceError(SourcebookError):
-    """A source cannot be listed or read."""
+    """A source cannot be listed or read. report: what a sync did with the other sources, if it was a sync."""
+
+    report: SyncReport | None = None
 
 
 class ParseError(SourcebookError):
@@ -141,7 +150,7 @@ class ModelError(SourcebookError):
 
     provider: who was called ("openai"). status: of the HTTP reply, or 0. request_id: the vendor's.
     retry_after: seconds that the vendor asks to wait, or None. text: what had come of the reply. usage: what the
-    vendor had reported of it, or None.
+    vendor had reported of it, or None. asked: whether the vendor may have had the request; False: it was never sent.
     """
 
     def __init__(
@@ -155,9 +164,11 @@ class ModelError(SourcebookError):
         retry_after: float | None = None,
         text: str = "",
         usage: Usage | None = None,
+        asked: bool = True,
     ) -> None:
         super().__init__(message, remedy=remedy)
         self.usage = usage
+        self.asked = asked
         self.provider = provider
         self.status = status
         self.request_id = request_id

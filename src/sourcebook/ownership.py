@@ -6,12 +6,14 @@ machines share a thing, a right that they share is taken besides.
 
 from __future__ import annotations
 
+import asyncio
 import json
 import os
 import sys
 from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Lock
 from time import monotonic
 from typing import TYPE_CHECKING, Protocol
 
@@ -32,8 +34,9 @@ class SharedRight(Protocol):
 
 
 class Ownership:
-    """The right to one thing, held by one process at a time.
+    """The right to one thing, held by one process at a time. Within the process it is counted.
 
+    Whoever takes it again holds it as well, and it is given back with the last release. Thread-safe.
     path: the lock file. thing: what is held, for the message ("This book"). shared: what is to be held besides.
     """
 
@@ -43,6 +46,9 @@ class Ownership:
         self._thing = thing
         self._shared = shared
         self._lock: FileLock | None = None
+        self._holders = 0
+        self._turn = Lock()
+        self._command = own_command()  # now: the right may be taken in another thread
 
     @property
     def held(self) -> bool:
@@ -54,8 +60,31 @@ class Ownership:
 
         Errors: BookBusy, naming the holder; BookError if the lock file cannot be made.
         """
-        if self._lock is not None:
-            return
+        with self._turn:
+            if self._lock is None:
+                self._lock = self._taken(wait)
+            self._holders += 1
+
+    async def taking(self, *, wait: float = 0.0) -> None:
+        """The same without blocking the event loop. Whoever is cancelled while waiting holds nothing."""
+        until = monotonic() + wait
+        while True:
+            some = min(_SLICE, max(0.0, until - monotonic()))
+            attempt = asyncio.ensure_future(asyncio.to_thread(self.take, wait=some))
+            try:
+                await asyncio.shield(attempt)
+            except asyncio.CancelledError:
+                with suppress(BookError):
+                    await attempt
+                    self.release()
+                raise
+            except BookBusy:
+                if monotonic() >= until:
+                    raise
+            else:
+                return
+
+    def _taken(self, wait: float) -> FileLock:
         from filelock import FileLock, Timeout
 
         until = monotonic() + wait
@@ -78,15 +107,29 @@ class Ownership:
             except BaseException:
                 lock.release()
                 raise
-        self._lock = lock
         with suppress(OSError):  # on a full disk the right is held all the same; only the message to others suffers
-            self._holder.write_text(json.dumps({"pid": os.getpid(), "command": _command(), "since": _now()}))
+            self._holder.write_text(json.dumps({"pid": os.getpid(), "command": self._command, "since": _now()}))
+        return lock
 
     def release(self) -> None:
-        """Give the right back."""
+        """Give the right back, unless it was taken more than once."""
+        with self._turn:
+            self._holders = max(0, self._holders - 1)
+            if not self._holders:
+                self._free()
+
+    def drop(self) -> None:
+        """Give the right back, however often it was taken."""
+        with self._turn:
+            self._holders = 0
+            self._free()
+
+    def _free(self) -> None:
         if self._lock is not None:
             if self._shared is not None:
                 self._shared.release()
+            with suppress(OSError):  # before the lock: after it, the note may be of the next
+                self._holder.unlink(missing_ok=True)
             self._lock.release()
             self._lock = None
 
@@ -98,8 +141,19 @@ class Ownership:
             return "another process"
 
 
-def _command() -> str:
-    return " ".join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:3]])[:80]
+_SLICE = 0.5  # seconds; as long may it take to cancel a wait
+
+
+def own_command() -> str:
+    """What this process runs, as others may read it: the program and its command, no word of what it was given."""
+    program = os.path.basename(sys.argv[0] or "python")
+    click = sys.modules.get("click")  # the command line has loaded it; its context is of the thread it runs in
+    context = click.get_current_context(silent=True) if click else None
+    names: list[str] = []
+    while context is not None and context.parent is not None:
+        names.insert(0, str(context.info_name))
+        context = context.parent
+    return " ".join([program, *names])[:80]
 
 
 def _now() -> str:

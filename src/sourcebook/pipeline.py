@@ -3,8 +3,8 @@
     ingest   source -> parse -> chunk -> embed -> index
     answer   recall -> retrieve -> compose -> route -> cite -> remember
 
-`publish.py` holds the four steps by which a version becomes live, `answering.py` what happens to an answer after its
-passages are found, `book.py` the object that owns the parts.
+`publish.py` holds the four steps by which a version becomes live, `answering.py` and
+`remembering.py` the boxes of an answer, `book/book.py` the object that owns the parts.
 """
 
 from __future__ import annotations
@@ -16,8 +16,11 @@ from dataclasses import dataclass, field, replace
 from hashlib import blake2b
 from time import perf_counter
 from typing import TYPE_CHECKING
+from uuid import uuid4
 
-from sourcebook.answering import Run, cited, composed, recall, remember, running, searched
+from sourcebook.answering import Run, cited, composed, offered, recall, running, searched
+from sourcebook.book.reading import reader
+from sourcebook.book.recipes import embedded_text
 from sourcebook.catalog.embeddings import text_key
 from sourcebook.catalog.reads import count_live
 from sourcebook.catalog.records import DocumentRecord, Draft, Failure, Reusable, SourceRecord
@@ -25,6 +28,7 @@ from sourcebook.chunk.structure import chunk
 from sourcebook.errors import SourcebookError, SourceError
 from sourcebook.language import detect
 from sourcebook.publish import publish, ready, retire
+from sourcebook.remembering import remember, remember_part
 from sourcebook.retrieve.closeness import FIRST, rerank
 from sourcebook.retrieve.fusion import FusionMethod, channel_weights, fuse
 from sourcebook.retrieve.merge import fold, merge
@@ -49,14 +53,17 @@ _BATCH_PASSAGES = 256
 _BATCH_DOCUMENTS = 64
 
 
-async def ingest(book: Book, record: SourceRecord, source: Source, *, retry: bool = False) -> SyncReport:
+async def ingest(
+    book: Book, record: SourceRecord, source: Source, *, retry: bool = False, allow_empty: bool = False
+) -> SyncReport:
     """Bring the book up to date with a source: what is new goes in, what is gone goes out at once.
 
-    retry: also try documents again whose failure was final. Errors: SourceError if the source cannot be listed;
-    then nothing has changed. A document that fails is a row of the ledger and stops nothing.
+    retry: also try documents again whose failure was final. allow_empty: a source that lists nothing any more has been
+    emptied. Errors: SourceError if the source cannot be listed, or lists nothing without leave; then nothing has
+    changed. A document that fails is a row of the ledger and stops nothing.
     """
     began = perf_counter()
-    plan = await compare(book, record, source, retry=retry)
+    plan = await compare(book, record, source, retry=retry, allow_empty=allow_empty)
     await withdraw(book, plan.gone)
     await ready(book, work=bool(plan.work))
     async for batch in ahead(parsed(book, record, source, plan)):
@@ -67,18 +74,28 @@ async def ingest(book: Book, record: SourceRecord, source: Source, *, retry: boo
 
 async def answer(book: Book, question: Question) -> AsyncGenerator[AnswerPart, None]:
     """Answer a question: pieces of text and their citations as they come, and the finished answer last."""
+    question = replace(question, id=question.id or uuid4().hex)
+    model = book.model
+    await book.models.ready()
     recalled = await recall(book, question)
-    hits = await searched(book, question, recalled)
-    composition = await composed(book, book.model, question, hits, recalled)
-    run = Run()
-    events = await running(book, question, composition, run)
-    parts = cited(book, book.model, question, composition, events, run)
-    async with aclosing(parts):
-        async for part in parts:
-            if isinstance(part, Answer):
-                part = replace(part, id=composition.request.answer_id or part.id)
-                await remember(book, question, composition, run, part, recalled)
-            yield part
+    found = await searched(book, question, recalled)
+    run = Run(tools=await offered(book, question))
+    composition = await composed(book, model, question, found.hits, recalled, tools=run.tools)
+    events = await running(book, composition, run)
+    parts = cited(book, model, question, composition, events, run)
+    whole: Answer | None = None
+    try:
+        async with aclosing(parts):
+            async for part in parts:
+                if isinstance(part, Answer):
+                    usage = recalled.usage + found.usage + part.usage
+                    part = whole = replace(part, id=question.id or part.id, usage=usage)
+                    await remember(book, question, composition, run, whole, recalled, found)
+                yield part
+    except BaseException as error:
+        if whole is None:
+            await remember_part(book, question, composition, run, error, recalled, found)
+        raise
 
 
 # --- ingest, box by box -----------------------------------------------------------------------------------
@@ -97,16 +114,18 @@ class Plan:
     embedded_before: int = 0
 
 
-async def compare(book: Book, record: SourceRecord, source: Source, *, retry: bool) -> Plan:
+async def compare(book: Book, record: SourceRecord, source: Source, *, retry: bool, allow_empty: bool) -> Plan:
     """source: list it, and set the listing against the catalog. Nothing is read of what is unchanged."""
-    plan = Plan(embedded_before=book.embedded)
+    plan = Plan(embedded_before=book.syncing.embedded)
     items = [item async for item in source.scan()]
     known = {
         uri: one
         for uri, one in (await asyncio.to_thread(book.catalog.documents, record.tenant)).items()
-        if one.source_id == record.id or one.source_id not in book.source_ids
+        if one.source_id == record.id or one.source_id not in book.syncing.source_ids
     }
-    foreign = book.foreign_uris(record)
+    foreign = book.syncing.foreign_uris(record)
+    if not items and not allow_empty and (held_before := sum(one.live for one in known.values())):
+        raise _emptied(record, held_before)
     held = tuple(f"{item.uri}/" for item in items if item.holds)
     narrowed: list[tuple[int, frozenset[str]]] = []
     for item in items:
@@ -127,16 +146,25 @@ async def compare(book: Book, record: SourceRecord, source: Source, *, retry: bo
     plan.gone = [one for one in known.values() if not one.uri.startswith(held)] if held else list(known.values())
     if narrowed:
         await asyncio.to_thread(book.catalog.restrict, narrowed)
-    book.progress(len(items), len(items) - len(plan.work))
+    book.syncing.listed(len(items), len(items) - len(plan.work))
     return plan
+
+
+def _emptied(record: SourceRecord, before: int) -> SourceError:
+    """A disk, share or cloud folder that is not there often shows as an empty folder."""
+    return SourceError(
+        f"{record.url} lists no document any more, and the book has {before} of it",
+        remedy="Bring back what it held and sync again; or, if it was emptied on purpose, run: "
+        "sourcebook sync --allow-empty",
+    )
 
 
 def _differs(book: Book, item: SourceItem, before: DocumentRecord, *, retry: bool) -> bool:
     if not item.fingerprint or item.fingerprint != before.fingerprint:
         return True
     if before.state == "failed":
-        return before.transient or retry or before.recipe != book.attempt(item.name)
-    return before.recipe != book.recipe(item.name)
+        return before.transient or retry or before.recipe != book.recipes.attempt(item.name)
+    return before.recipe != book.recipes.of(item.name)
 
 
 async def withdraw(book: Book, gone: Sequence[DocumentRecord]) -> None:
@@ -171,9 +199,11 @@ async def parsed(book: Book, record: SourceRecord, source: Source, plan: Plan) -
                 yield batch
                 batch, size = [], 0
         if failures:
-            await asyncio.to_thread(book.catalog.fail, failures)
+            async with book.syncing.publishing:
+                if wanted := [one for one in failures if book.syncing.wanted(one)]:
+                    await asyncio.to_thread(book.catalog.fail, wanted)
             failures = []
-        book.advance(len(some))
+        book.syncing.advance(len(some))
     if refreshed:
         await asyncio.to_thread(book.catalog.refresh, refreshed)
     if batch:
@@ -184,13 +214,13 @@ async def _draft(
     book: Book, record: SourceRecord, source: Source, item: SourceItem, before: DocumentRecord | None
 ) -> Draft | Failure | str:
     """One document as a draft, as a failure, or, if its bytes are as they were, its new fingerprint."""
-    recipe = book.recipe(item.name)
+    recipe = book.recipes.of(item.name)
     fingerprint, digest = item.fingerprint, None
     began = perf_counter()
     try:
         if item.problem is not None:
             raise SourcebookError(item.problem)
-        async with book.reading_slots:
+        async with book.syncing.reading_slots:
             data, fingerprint = await source.read(item)
             digest = blake2b(data, digest_size=32).hexdigest()
             if before is not None and before.live and (before.content_hash, before.recipe) == (digest, recipe):
@@ -207,7 +237,7 @@ async def _draft(
             access=record.access,
             fingerprint=fingerprint,
             content_hash=digest,
-            recipe=book.attempt(item.name),
+            recipe=book.recipes.attempt(item.name),
             error=str(error),
             transient=error.transient or isinstance(error, SourceError),  # it says nothing of the content
         )
@@ -232,7 +262,7 @@ async def _draft(
 
 async def _reusable(book: Book, digest: str, recipe: str) -> Reusable | None:
     """The same bytes, parsed before: nothing of a moved or copied document is done twice."""
-    if not book.has_documents:
+    if not book.syncing.has_documents:
         return None
     return book.catalog.reusable(digest, recipe)
 
@@ -251,7 +281,7 @@ def _cut(book: Book, document: ParsedDocument) -> Reusable:
         title=document.title,
         metadata=document.metadata,
         chunks=chunks,
-        text_keys=tuple(text_key(book.embedded_text(document.title, one.heading_path, one.text)) for one in chunks),
+        text_keys=tuple(text_key(embedded_text(document.title, one.heading_path, one.text)) for one in chunks),
         tables=document.tables,
     )
 
@@ -287,7 +317,7 @@ async def report(book: Book, plan: Plan, began: float) -> SyncReport:
         unchanged=plan.unchanged,
         failed=plan.failed,
         passages=passages,
-        embedded=book.embedded - plan.embedded_before,
+        embedded=book.syncing.embedded - plan.embedded_before,
         seconds=round(perf_counter() - began, 3),
     )
 
@@ -318,13 +348,13 @@ async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
         if len(passages) == len(ranked):
             break  # otherwise the catalog has changed since the candidates were found to be live
     if settings.closeness and method == "standardised":
-        texts = {name: book.embedded_text(one.title, one.heading_path, one.text) for name, one in passages.items()}
+        texts = {name: embedded_text(one.title, one.heading_path, one.text) for name, one in passages.items()}
         ranked = rerank(ranked, words, texts, weight=settings.closeness)
     hits = [Hit(passage=passages[name], score=score, channels=ranks) for name, score, ranks in ranked]
     if settings.fold:
         hits = fold(hits, top=top)
     if settings.merge:
-        hits = merge(hits, top=top, read=book.reader(question.scope))
+        hits = merge(hits, top=top, read=reader(book.catalog, question.scope))
     return hits[:top]
 
 

@@ -14,11 +14,14 @@ from __future__ import annotations
 import asyncio
 import shutil
 from collections.abc import Mapping, Sequence
+from contextlib import suppress
 from typing import TYPE_CHECKING
 
-from sourcebook.book_index import UNSETTLED
+from sourcebook.book.index import UNSETTLED
+from sourcebook.book.recipes import embedded_text
 from sourcebook.catalog.embeddings import (
     Embedding,
+    drop_other_embeddings,
     keep_embeddings,
     known_embeddings,
     live_points,
@@ -26,7 +29,7 @@ from sourcebook.catalog.embeddings import (
 )
 from sourcebook.catalog.reads import count_live
 from sourcebook.catalog.records import Draft, Staged
-from sourcebook.errors import CatalogError
+from sourcebook.errors import BookBusy, CatalogError
 from sourcebook.types import Point
 
 if TYPE_CHECKING:
@@ -62,13 +65,35 @@ def _index_part(known: str, book: Book) -> str:
     return identity if fingerprint == book.embedding_fingerprint else ""
 
 
+async def restore(book: Book) -> None:
+    """Make the index anew if it is gone: a sync that found nothing to do has not looked for it.
+
+    Not where several machines share the catalog: the index that it was filled into may be another's. Nor while another
+    process has the index open, or the disk is too full to open it.
+    """
+    known = book.catalog.index_identity() or ""
+    identity = "" if known.startswith(UNSETTLED) else _index_part(known, book)
+    if not identity or book.catalog.writer is not None or shutil.disk_usage(book.home).free < _SPARE:
+        return
+    with suppress(BookBusy):
+        if await book.index.own() is not None:
+            return
+        if (await book.index.writable(expected=identity)).capabilities.lasting:
+            await ready(book, work=True)
+            await retire(book)
+        else:
+            await book.index.close()  # it is empty, and was never meant to be there: searches fill one of their own
+
+
 async def publish(book: Book, drafts: Sequence[Draft]) -> None:
     """Steps 1 to 3 for a batch of documents, which become live together."""
     _require_space(book, drafts)
-    staged = await asyncio.to_thread(book.catalog.stage, drafts)
+    async with book.syncing.publishing:  # what was removed since the source was listed is not taken in again
+        drafts = [one for one in drafts if book.syncing.wanted(one)]
+        staged = await asyncio.to_thread(book.catalog.stage, drafts) if drafts else []
     index = await book.index.writable()
     texts = {
-        key: book.embedded_text(draft.title, chunk.heading_path, chunk.text)
+        key: embedded_text(draft.title, chunk.heading_path, chunk.text)
         for draft in drafts
         for key, chunk in zip(draft.text_keys, draft.chunks, strict=True)
     }
@@ -79,7 +104,10 @@ async def publish(book: Book, drafts: Sequence[Draft]) -> None:
         embeddings = await embed(book, {key: texts[key] for key in some})
         wanted = [(point, key) for point, key in places if key in embeddings]
         await index.upsert([_point(one, ordinal, embeddings[key]) for (one, ordinal), key in wanted])
-    await asyncio.to_thread(book.catalog.commit, staged)
+    async with book.syncing.publishing:
+        staged = [one for one in staged if book.syncing.wanted(one.draft)]
+        if staged:
+            await asyncio.to_thread(book.catalog.commit, staged)
 
 
 def _require_space(book: Book, drafts: Sequence[Draft]) -> None:
@@ -124,15 +152,16 @@ async def embed(book: Book, texts: Mapping[str, str]) -> Mapping[str, Embedding]
             key: Embedding(vector=vector, terms=one) for key, vector, one in zip(missing, vectors, terms, strict=True)
         }
         await asyncio.to_thread(keep_embeddings, book.catalog, fingerprint, made)
-        book.note_embedded(len(missing))
+        book.syncing.note_embedded(len(missing))
         known |= made
     return known
 
 
 async def fill(book: Book, index: Index) -> None:
     """Bring every live passage into an index, from the catalog alone; only what it never embedded is embedded."""
-    while rows := await asyncio.to_thread(unembedded, book.catalog, book.embedding_fingerprint, limit=_SLICE):
-        await embed(book, {row.key: book.embedded_text(row.title, row.heading_path, row.text) for row in rows})
+    missing = unembedded(book.catalog, book.embedding_fingerprint, size=_SLICE)
+    while rows := await asyncio.to_thread(next, missing, None):
+        await embed(book, {row.key: embedded_text(row.title, row.heading_path, row.text) for row in rows})
     batches = live_points(book.catalog, book.embedding_fingerprint)
     while points := await asyncio.to_thread(next, batches, None):
         await index.upsert(points)
@@ -151,6 +180,7 @@ async def retire(book: Book) -> None:
         await _delete_retired(book, index)
         await index.settle()
         await asyncio.to_thread(book.catalog.set_index_identity, f"{index.identity}:{book.embedding_fingerprint}")
+        await asyncio.to_thread(drop_other_embeddings, book.catalog, book.embedding_fingerprint)
 
 
 async def _delete_retired(book: Book, index: Index) -> None:

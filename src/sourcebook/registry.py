@@ -73,6 +73,20 @@ def find(box: str, url: str) -> Callable[..., Any]:
     return found
 
 
+def attribute_of(place: str) -> object:
+    """What stands at "package.module:attribute", or at "package.module:attribute.of.it".
+
+    The module is imported as Python does it. Errors: ImportError, AttributeError; ValueError if it is no such place.
+    """
+    module, _, path = place.partition(":")
+    if not module or not path:
+        raise ValueError(f"{place!r} is not written as package.module:attribute")
+    found: object = import_module(module)
+    for name in path.split("."):
+        found = getattr(found, name)
+    return found
+
+
 def name_of(url: str) -> str:
     """What stands before the colon of a URL; the whole of it if there is none."""
     return url.partition(":")[0]

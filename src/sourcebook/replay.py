@@ -13,7 +13,7 @@ from dataclasses import dataclass, replace
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
-from sourcebook.answering import cited
+from sourcebook.answering import Run, cited
 from sourcebook.errors import NotFound, SourcebookError
 from sourcebook.models.base import Served
 from sourcebook.models.record import hit_from, request_from, request_record
@@ -31,7 +31,8 @@ class Replay:
     """An answer, and the same request answered again.
 
     body: the request as it goes to the model, rebuilt from the record. same_bytes: whether its digest is that of the
-    bytes that were sent then; None if that cannot be said, with `why_not`. before, after: the texts.
+    bytes that were sent then; None if that cannot be said, with `why_not`. before, after: the model's own words, where
+    they are recorded, else the answers; `answer` is what is left of `after` once its citations are checked.
     """
 
     answer_id: str
@@ -60,37 +61,55 @@ class Replay:
 
 
 async def replay(
-    book: Sourcebook, answer_id: str, *, model: str | None = None, run: bool = True, scope: Scope | None = None
+    book: Sourcebook,
+    answer_id: str,
+    *,
+    model: str | None = None,
+    run: bool = True,
+    scope: Scope | None = None,
+    account: str | None = None,
 ) -> Replay:
     """Rebuild the request of a recorded answer, and run it again.
 
-    model: URL of another model; None: the one that answered. run: False only rebuilds and compares the bytes.
-    Nothing is recorded. Errors: NotFound, ConfigError, ModelError.
+    answer_id: also its beginning, or "last". model: URL of another model; None: the one that answered. run: False only
+    rebuilds and compares the bytes; nothing is asked, and no key is needed. account: who pays; None: who paid then.
+    The reply is read as it was then. No answer is recorded; the call is in the usage ledger, for the same answer.
+    Errors: NotFound, ConfigError, ModelError.
     """
     scope = scope or Scope()
     record = book.answer_record(answer_id, scope=scope)
+    if record.get("removed"):
+        raise NotFound(
+            f"Answer {record['id']} was made from what has been deleted: {', '.join(filter(None, record['removed']))}",
+            remedy="Ask the question again",
+        )
     if "request" not in record:
         raise NotFound(
-            f"The record of {answer_id} is of an older version and lacks the request", remedy="Ask the question again"
+            f"The record of {record['id']} is of an older version and lacks the request",
+            remedy="Ask the question again",
         )
     hits = tuple(hit_from(one) for one in record["passages"])
     request = request_from(record["request"], hits)
     served_by = str(record.get("served_by") or record["model"])
-    url = model if model is not None else book.models.url_of(served_by)
-    chosen = book.models.bare(url)
-    body = body_of(chosen, request)
-    same, why_not = _compared(record, body, other=chosen.name != served_by)
-    answer = await _answered(book, book.models.open(url), request, record, scope) if run else None
+    url = model or str(record.get("served_url") or "") or book.models.url_of(served_by)
+    chosen = book.models.bare(url, keyless=True)
+    body, same, why_not = _compared(chosen, record, request, other=chosen.name != served_by)
+    before, after, answer = str(record.get("reply") or record["answer"]), None, None
+    if run:
+        paying = replace(
+            request, tenant=scope.tenant, account=account or request.account, answer_id=record["id"], purpose="replay"
+        )
+        after, answer = await _answered(book, book.models.open(url), paying, record, scope)
     return Replay(
-        answer_id=answer_id,
+        answer_id=str(record["id"]),
         question=str(record["question"]),
         model_before=served_by,
         model_after=chosen.name,
         body=body,
         same_bytes=same,
         why_not=why_not,
-        before=str(record["answer"]),
-        after=str(record["answer"]) if answer is None else answer.text,
+        before=before,
+        after=before if after is None else after,
         answer=answer,
     )
 
@@ -100,31 +119,48 @@ def body_of(model: Model, request: ModelRequest) -> bytes:
     return model.body(request) if isinstance(model, Served) else to_json(request_record(request))
 
 
-def _compared(record: Mapping[str, Any], body: bytes, *, other: bool) -> tuple[bool | None, str]:
+def _compared(
+    model: Model, record: Mapping[str, Any], request: ModelRequest, *, other: bool
+) -> tuple[bytes, bool | None, str]:
+    """The body of the request, whether it is the one that was sent then, and why that cannot be said."""
+    body = body_of(model, request)
     if other:
-        return None, "another model is asked"
+        return body, None, "another model is asked"
     if record.get("switched"):
-        return None, "the answer went through several models, whose requests differ"
+        return body, None, "the answer went through several models, whose requests differ"
     if record.get("steps"):
-        return None, "the answer took several steps, of which the last request is kept"
+        return body, None, "the answer took several steps, of which the last request is kept"
     if not record.get("sent"):
-        return None, "no digest was recorded"
-    return sha256(body).hexdigest() == record["sent"], ""
+        return body, None, "no digest was recorded"
+    if _digest(body) == record["sent"]:
+        return body, True, ""
+    if record["model"] == record["served_by"]:
+        return body, False, ""
+    judged = body_of(model, replace(request, logprobs=True))  # so asks a cascade that judges by probabilities
+    if _digest(judged) == record["sent"]:
+        return judged, True, ""
+    return body, None, "the route asked with settings of its own"
+
+
+def _digest(body: bytes) -> str:
+    return sha256(body).hexdigest()
 
 
 async def _answered(
     book: Sourcebook, model: Model, request: ModelRequest, record: Mapping[str, Any], scope: Scope
-) -> Answer:
+) -> tuple[str, Answer]:
+    """What the model says, in its own words, and the answer that comes of it."""
     question = Question(text=str(record["question"]), scope=scope)
-    paying = replace(request, tenant=scope.tenant, purpose="replay")
     composition = Composition(
-        request=paying, version=str(record["prompt"]), answer_tag=str(record.get("answer_tag", ""))
+        request=request, version=str(record["prompt"]), answer_tag=str(record.get("answer_tag", ""))
     )
-    parts = cited(book, model, question, composition, model.stream(paying))
+    settings = replace(book.config.prompt, **record.get("reading", {}))
+    run = Run()
+    parts = cited(book, model, question, composition, run.watch(model.stream(request)), settings=settings)
     async with aclosing(parts):
         async for part in parts:
             if isinstance(part, Answer):
-                return part
+                return run.reply if "reply" in record else part.text, part
     raise SourcebookError("The model ended without an answer", remedy="Run: sourcebook doctor")
 
 

@@ -9,6 +9,10 @@ from pathlib import Path
 import pytest
 
 from sourcebook.catalog.catalog import Catalog
+from sourcebook.catalog.conversations import start_conversation
+from sourcebook.catalog.records import Staged
+from tests.catalog.drafts import NOBODY
+from tests.catalog.remembered import document, learn, say, summarise
 from tests.postgresql import CannotRun, Server, server
 
 
@@ -73,8 +77,30 @@ def postgresql_url(lend: Callable[[], str]) -> str:
 
 
 @pytest.fixture
+def shared(postgresql_url: str, tmp_path: Path) -> Iterator[Catalog]:
+    """A catalog on PostgreSQL."""
+    made = Catalog(postgresql_url, tmp_path)
+    yield made
+    made.close()
+
+
+@pytest.fixture
 def catalog(url: str, tmp_path: Path) -> Iterator[Catalog]:
     """An empty catalog, on each database."""
     made = Catalog(url, tmp_path)
     yield made
     made.close()
+
+
+@pytest.fixture
+def told(catalog: Catalog) -> tuple[str, Staged, Staged]:
+    """A conversation over two documents, summarised up to its fourth turn, with a fact from each kind of turn."""
+    one, other = document(catalog, "a", "The fee is 3%."), document(catalog, "b", "Lamps cost 49.")
+    name = start_conversation(catalog, NOBODY)
+    say(catalog, name, "What is the fee?", "The fee is 3%.", one)
+    say(catalog, name, "What do lamps cost?", "Lamps cost 49.", other)
+    say(catalog, name, "And in all?", "50.47.", one, other)
+    learn(catalog, name, "I buy lamps.", 3)
+    learn(catalog, name, "I pay 3%.", 2)
+    summarise(catalog, name, "The fee is 3%, lamps cost 49.", 4)
+    return name, one, other

@@ -12,7 +12,7 @@ from sourcebook.catalog import live
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.live import LivePassages
 from sourcebook.types import PassageId, Scope
-from tests.catalog.test_catalog import draft, publish
+from tests.catalog.drafts import draft, publish
 
 
 @pytest.fixture

@@ -3,7 +3,6 @@
 import random
 import subprocess
 import sys
-from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
@@ -16,12 +15,11 @@ from sourcebook.catalog import reads
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.conversations import keep_exchange, read_conversation, start_conversation
 from sourcebook.catalog.facts import Learned, keep_facts, read_facts
-from sourcebook.catalog.postgresql import remedy, without_password
 from sourcebook.catalog.records import Draft, Failure
-from sourcebook.errors import BookBusy, CatalogError, ConfigError, MissingExtra
+from sourcebook.errors import BookBusy, CatalogBusy, CatalogError, ConfigError
 from sourcebook.ownership import Ownership
 from sourcebook.types import Chunk, Scope
-from tests.postgresql import LOCKED, Server
+from tests.postgresql import Server
 
 _OPEN = """
 from pathlib import Path
@@ -55,14 +53,6 @@ def draft(uri: str, text: str = "text", **more: Any) -> Draft:
         "text_keys": ("k",),
     }
     return Draft(**settings | more)
-
-
-@pytest.fixture
-def shared(postgresql_url: str, tmp_path: Path) -> Iterator[Catalog]:
-    """A catalog on PostgreSQL."""
-    made = Catalog(postgresql_url, tmp_path)
-    yield made
-    made.close()
 
 
 def python(script: str, **more: Any) -> "subprocess.Popen[str]":
@@ -228,11 +218,13 @@ def test_a_process_that_lost_the_right_writes_no_more(
     other = Catalog(postgresql_url, tmp_path)
     second = ownership(other, tmp_path / "second")
     second.take(wait=5)
-    with pytest.raises(CatalogError, match="terminating connection") as caught:
+    with pytest.raises(CatalogBusy, match="terminating connection") as caught:
         shared.add_source("file:///after")
     assert "try again" in caught.value.remedy
-    with pytest.raises(CatalogError, match="with it the right to write"):
+    with pytest.raises(CatalogBusy, match="with it the right to write"):
         shared.add_source("file:///after")
+    name = start_conversation(shared, Scope())  # what needs no right goes on
+    assert keep_exchange(shared, name, Scope(), question="Is it there?", answer="Yes.") is not None
     first.release()
     assert [one.url for one in shared.sources()] == ["file:///before"]
     with pytest.raises(BookBusy):
@@ -241,6 +233,26 @@ def test_a_process_that_lost_the_right_writes_no_more(
     first.take()
     shared.add_source("file:///after")
     first.release()
+    other.close()
+
+
+def test_what_is_asked_does_not_wait_for_what_is_published(shared: Catalog, tmp_path: Path) -> None:
+    mine = ownership(shared, tmp_path)
+    mine.take()
+    with shared.publishing() as connection, ThreadPoolExecutor(1) as threads:
+        connection.execute(statement("UPDATE book SET epoch = epoch"))
+        assert threads.submit(start_conversation, shared, Scope()).result(10)
+    mine.release()
+
+
+def test_a_schema_that_is_gone_is_told(shared: Catalog, postgresql_url: str, tmp_path: Path) -> None:
+    with shared.writing() as connection:
+        connection.execute(statement("CREATE SCHEMA other"))
+    other = Catalog(f"{postgresql_url}&options=-csearch_path%3Dother", tmp_path)
+    with shared.writing() as connection:
+        connection.execute(statement("DROP SCHEMA other CASCADE"))
+    with pytest.raises(ConfigError, match="schema"):
+        ownership(other, tmp_path).take(wait=5)
     other.close()
 
 
@@ -274,71 +286,3 @@ def failure(uri: str, **more: Any) -> Failure:
         "content_hash": None, "recipe": "r", "error": "broken", "transient": False,
     }  # fmt: skip
     return Failure(**settings | more)
-
-
-# --- errors -----------------------------------------------------------------------------------------------
-
-
-@pytest.mark.parametrize(
-    ("url", "reason", "advice"),
-    [
-        ("postgresql://me:secret@127.0.0.1:1/x", "refused", "Check that PostgreSQL runs"),
-        ("postgresql://me:secret@no.such.host.invalid/x", "resolve|translate", "Check the name of the host"),
-        ("postgresql:///x?host=/nowhere", "No such file", "Check that PostgreSQL runs"),
-        ("{missing}", "does not exist", "createdb"),
-        ("{wrong}", "password authentication failed", "Check user and password"),
-        ("{nobody}", "role .* does not exist", "Check user and password"),
-        ("{stranger}", "permission denied", "GRANT CREATE"),
-    ],
-)
-def test_what_stands_in_the_way_is_told(url: str, reason: str, advice: str, postgresql: Server, tmp_path: Path) -> None:
-    name = postgresql.make() if "stranger" in url else "postgres"
-    url = url.format(
-        missing=postgresql.url("missing"),
-        wrong=postgresql.url("postgres", user=LOCKED, password="secret"),
-        nobody=postgresql.url("postgres", user="nobody"),
-        stranger=postgresql.url(name, user=LOCKED, password="open%20sesame"),
-    )
-    with pytest.raises(CatalogError, match=reason) as caught:
-        Catalog(url, tmp_path)
-    assert advice in caught.value.remedy
-    assert "secret" not in str(caught.value)
-    assert "\n" not in str(caught.value)
-
-
-@pytest.mark.parametrize(
-    ("url", "shown"),
-    [
-        ("postgresql://me:se@cr:et@host/x", "postgresql://me:***@host/x"),
-        ("postgresql://me@host:5432/x", "postgresql://me@host:5432/x"),
-        ("postgresql://host/x?user=me&password=secret&sslmode=require",
-         "postgresql://host/x?user=me&password=***&sslmode=require"),
-        ("sqlite:catalog.db", "sqlite:catalog.db"),
-    ],
-)  # fmt: skip
-def test_passwords_are_not_shown(url: str, shown: str) -> None:
-    assert without_password(url) == shown
-
-
-def test_a_malformed_url_does_not_show_its_password(tmp_path: Path) -> None:
-    with pytest.raises(ConfigError) as caught:
-        Catalog("postgresql://me:secret@host:port/x", tmp_path)
-    assert "secret" not in str(caught.value)
-
-
-def test_without_the_driver_it_is_told_how_to_get_it(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setitem(sys.modules, "psycopg", None)
-    with pytest.raises(MissingExtra) as caught:
-        Catalog("postgresql://me@host/x", tmp_path)
-    assert 'pip install "sourcebook[postgresql]"' in caught.value.remedy
-
-
-def test_other_errors_have_no_remedy_of_ours() -> None:
-    assert remedy(ValueError("Connection refused"), "Connection refused") is None
-
-
-def test_a_server_that_was_started_anew_is_no_error(shared: Catalog, postgresql: Server) -> None:
-    shared.add_source("file:///a")
-    (name,) = shared.rows("SELECT current_database()")[0]
-    postgresql.run(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
-    assert [one.url for one in shared.sources()] == ["file:///a"]

@@ -85,6 +85,7 @@ async def test_conversations_and_what_is_odd_in_them(tmp_path: Path) -> None:
     docs.mkdir()
     odd = "The lighthouse on Gull Island was built in 1873.\n\nThere is a \0 and a \ud800 in it.\n"
     (docs / "light.md").write_bytes(odd.encode("utf-8", "surrogatepass"))
+    (docs / "other.md").write_text("It stays.")
     async with await Sourcebook.open(tmp_path / "home") as book:
         await book.add(docs)
         assert (await book.sync()).failed == 0
@@ -211,11 +212,11 @@ async def test_killed_in_the_middle_and_started_again(tmp_path: Path, lend: Call
 _KILLED = """
 import asyncio, os, signal, sys
 from sourcebook import Sourcebook
-from sourcebook.catalog import catalog
+from sourcebook.catalog import catalog, publishing
 
 moment, staged = sys.argv[2], []
 stage = catalog.Catalog.stage
-place = catalog if moment == "forget_gone" else catalog.Catalog
+place = publishing if moment == "forget_gone" else catalog.Catalog
 original = getattr(place, moment)
 
 def note(self, drafts):

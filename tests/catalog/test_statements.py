@@ -1,12 +1,31 @@
 """What every statement shares: text that all databases take."""
 
+import sqlite3
+
 import pytest
+from sqlalchemy.exc import OperationalError
 
 from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.conversations import keep_exchange, read_conversation, start_conversation
-from sourcebook.catalog.statements import kept
-from sourcebook.errors import CatalogError
+from sourcebook.catalog.statements import explained, kept
+from sourcebook.errors import CatalogBusy, CatalogError
 from sourcebook.types import Scope
+
+
+@pytest.mark.parametrize(
+    ("reason", "passes"),
+    [
+        ("database is locked", True),
+        ("database or disk is full", False),
+        ("database disk image is malformed", False),
+        ("no such table: x", False),
+    ],
+)
+def test_errors_say_whether_they_may_pass(reason: str, passes: bool) -> None:
+    with pytest.raises(CatalogError, match=reason) as caught, explained("sqlite:catalog.db"):
+        raise OperationalError("SELECT 1", {}, sqlite3.OperationalError(reason))
+    assert (type(caught.value) is CatalogBusy) == caught.value.transient == passes
+    assert caught.value.remedy
 
 
 @pytest.mark.parametrize(

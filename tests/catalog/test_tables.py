@@ -11,7 +11,8 @@ from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.records import Draft, Staged
 from sourcebook.catalog.statements import sql
 from sourcebook.catalog.tables import ScopedTables
-from sourcebook.types import Column, Scope, Table
+from sourcebook.filters import parse_filter
+from sourcebook.types import Chunk, Column, Scope, Table
 
 ALICE = Scope(principals=frozenset({"alice"}))
 
@@ -99,14 +100,14 @@ def test_tables_go_with_their_document_at_once_and_are_purged_with_it(catalog: C
 
 
 def test_a_key_never_names_other_cells(catalog: Catalog) -> None:
-    """Version numbers come again once the newest is purged; whoever has kept cells by key must not mix them up."""
+    """Whoever has kept cells by key must not mix them up with those of a document that came later."""
     (one,) = publish(catalog, draft("a", table("a")))
     (before,) = ScopedTables(catalog, Scope()).listed()
     catalog.withdraw([one.document_id])
     catalog.purge(catalog.retired())
     (other,) = publish(catalog, draft("b", table("b")))
     (after,) = ScopedTables(catalog, Scope()).listed()
-    assert one.version_id == other.version_id
+    assert one.version_id != other.version_id
     assert before.key != after.key
     assert ScopedTables(catalog, Scope()).cells([before.key]) == {}
 
@@ -124,6 +125,41 @@ def test_scope_decides(catalog: Catalog) -> None:
     keys = [one.key for one in ScopedTables(catalog, ALICE).listed()]
     assert list(ScopedTables(catalog, Scope()).cells(keys).values()) == [b"open"]
     assert ScopedTables(catalog, Scope(tenant="other")).cells(keys) == {}
+
+
+def test_a_filter_decides_as_well(catalog: Catalog) -> None:
+    publish(
+        catalog,
+        draft("a", table("a"), metadata={"type": "csv"}),
+        draft("b", table("b"), metadata={"type": "xlsx"}),
+        draft("c", table("c"), metadata={"type": "csv"}, access=frozenset({"alice"})),
+    )
+    every = ScopedTables(catalog, Scope())
+    only = ScopedTables(catalog, Scope(), parse_filter("type = 'csv'"))
+    keys = [one.key for one in every.listed()]
+    assert [one.document for one in only.listed()] == ["file:///a"]
+    assert list(only.cells(keys).values()) == [b"a"]
+    assert only.anchors(keys) == {}  # there are no passages
+    assert ScopedTables(catalog, Scope(), parse_filter("type = 'pdf'")).listed() == ()
+
+
+def test_of_cells_a_beginning_can_be_had(catalog: Catalog) -> None:
+    publish(catalog, draft("a", table("0123456789")))
+    (one,) = ScopedTables(catalog, Scope()).listed()
+    assert ScopedTables(catalog, Scope()).cells([one.key], most=4) == {one.key: b"0123"}
+
+
+def test_a_table_begins_where_its_sheet_does(catalog: Catalog) -> None:
+    chunks = tuple(
+        Chunk(text=text, start=at, end=at + 1, heading_path=path)
+        for at, (text, path) in enumerate([("t", ()), ("1", ("One",)), ("2", ("Two",)), ("3", ("Two",))])
+    )
+    some = (table("1", "One"), table("2", "Two"), table("3", "Three"))
+    publish(catalog, draft("a", *some, text="t123", chunks=chunks, text_keys=tuple(f"{n}" * 32 for n in range(4))))
+    source = ScopedTables(catalog, Scope())
+    anchors = source.anchors([one.key for one in source.listed()])
+    assert [anchors[one.key].text for one in source.listed()] == ["1", "2", "t"]
+    assert ScopedTables(catalog, Scope(tenant="other")).anchors([one.key for one in source.listed()]) == {}
 
 
 def test_narrowed_access_holds_at_once(catalog: Catalog) -> None:

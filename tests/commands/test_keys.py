@@ -55,6 +55,22 @@ def test_the_environment_comes_first(tmp_path: Path, monkeypatch: pytest.MonkeyP
     assert "environment OPENAI_API_KEY comes before it" in run(tmp_path, "set", "openai", said=f"{KEY}\n").output
 
 
+@pytest.mark.parametrize(
+    ("said", "kept"),
+    [
+        ("openai:gpt-4o", "openai"),
+        ("https://my.host/v1", "my.host"),
+        ("https://my.host:8443/v1?model=m", "my.host:8443"),
+        ("http://localhost", "localhost"),
+        ("10.0.0.7:8080", "10.0.0.7:8080"),
+    ],
+)
+def test_urls_name_a_provider_too(said: str, kept: str, tmp_path: Path) -> None:
+    run(tmp_path, "set", said, said=f"{KEY}\n")
+    assert run(tmp_path, "list").output.split() == [kept, "keys.toml"]
+    assert run(tmp_path, "remove", said).exit_code == 0
+
+
 def test_slips(tmp_path: Path) -> None:
     wrong = run(tmp_path, "set", "opneai", said=f"{KEY}\n").exception
     assert isinstance(wrong, ConfigError)

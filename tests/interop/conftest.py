@@ -1,8 +1,11 @@
 """A model that behaves, a book that answers, and what the frameworks' own suites ask for."""
 
+import asyncio
 import json
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import pytest
@@ -37,10 +40,15 @@ def pytest_configure(config: pytest.Config) -> None:
         config.addinivalue_line("markers", marker)
 
 
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     """Their suites also time the making of a model, and compare a serialised one with a file: plugins do that."""
     theirs = {"benchmark", "snapshot"}
-    items[:] = [one for one in items if theirs.isdisjoint(getattr(one, "fixturenames", ()))]
+    here = Path(__file__).parent
+    left_out = [
+        one for one in items if here in one.path.parents and not theirs.isdisjoint(getattr(one, "fixturenames", ()))
+    ]
+    items[:] = [one for one in items if one not in left_out]
+    config.hook.pytest_deselected(items=left_out)
 
 
 def value_of(schema: Any, name: str = "") -> Any:
@@ -80,6 +88,24 @@ def behaves(request: ModelRequest) -> Sequence[ModelEvent]:
         return [ToolCallPart(call=call), Finish(reason="tool_calls", usage=USAGE, request_id="r-1")]
     said = f"The tool says {last.text}." if last.role == "tool" else "Hello from the model."
     return [TextPart(text=piece) for piece in _pieces(said)] + [done]
+
+
+async def until(true: Callable[[], bool]) -> None:
+    """Wait for it, a second at most."""
+    for _ in range(200):
+        if true():
+            return
+        await asyncio.sleep(0.005)
+    raise AssertionError
+
+
+@pytest.fixture
+def a_module() -> Iterator[ModuleType]:
+    """A module `my_models` that can be imported, for tests to put something into."""
+    module = ModuleType("my_models")
+    sys.modules[module.__name__] = module
+    yield module
+    del sys.modules[module.__name__]
 
 
 def _pieces(text: str) -> list[str]:

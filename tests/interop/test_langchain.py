@@ -470,3 +470,67 @@ def test_an_agent_with_a_schema(book: BlockingSourcebook) -> None:
     agent = agents.create_agent(SourcebookChatModel(model=a_model()), [], response_format=Place)
     done = agent.invoke({"messages": [HumanMessage("Where?")]})
     assert done["structured_response"] == Place(name="some name", inhabitants=4)
+
+
+# --- whole or not at all ------------------------------------------------------------------------------------------
+
+DUNE = {
+    "title": "Dune",
+    "type": "object",
+    "required": ["name", "pages"],
+    "properties": {"name": {"type": "string"}, "pages": {"type": "array", "items": {"type": "integer"}}},
+}
+
+
+class Dune(BaseModel):
+    name: str
+    pages: list[int] = []
+
+
+@pytest.mark.parametrize("schema", [DUNE, Dune])
+@pytest.mark.parametrize(
+    ("said", "reason", "why"),
+    [
+        ('{"name": "Dune", "pages": [412, 13', "length", "cut off"),
+        ('{"name": "Dune", "pages": [412, 13', "stop", "no JSON"),
+        ('{"name": "Dune", "pages": [412, 13]}', "length", "cut off"),
+        ('{"pages": [412]}', "stop", "schema|Failed to parse"),
+        ('{"name": "Dune", "pages": ["many"]}', "stop", "schema|Failed to parse"),
+    ],
+)
+def test_a_structured_reply_is_whole_or_an_error(schema: Any, said: str, reason: Any, why: str) -> None:
+    model = Scripted("s", [said, Finish(reason=reason)], capabilities=Capabilities(schema=True))
+    with pytest.raises(theirs.OutputParserException, match=why):
+        SourcebookChatModel(model=model).with_structured_output(schema).invoke("Hi")
+
+
+@pytest.mark.parametrize("said", ['{"name": "Dune", "pages": [412]}', '```json\n{"name": "Dune", "pages": [412]}\n```'])
+def test_a_structured_reply_that_is_whole(said: str) -> None:
+    model = Scripted("s", [said, DONE], capabilities=Capabilities(schema=True))
+    chat = SourcebookChatModel(model=model)
+    assert chat.with_structured_output(DUNE).invoke("Hi") == {"name": "Dune", "pages": [412]}
+    assert chat.with_structured_output(Dune).invoke("Hi") == Dune(name="Dune", pages=[412])
+
+
+def test_a_whole_answer_is_what_holds_in_the_end(tmp_path: Path) -> None:
+    switched = Switched(before="a", after="b", reason="it broke off", kept=0)
+    found = (
+        TextPart(text="The tower is very tall indeed. It also"),
+        switched,
+        TextPart(text="The lighthouse was built in 1873 [1]."),
+        DONE,
+    )
+    docs = tmp_path / "docs"
+    docs.mkdir()
+    (docs / "light.md").write_text("# Light\n\nThe lighthouse was built in 1873.\n")
+    with open_book(tmp_path / "book", config=Config(parts=Parts(embed="hashing", index="flat"))) as opened:
+        opened.add(docs)
+        opened.sync()
+        opened.book.model = Scripted("s", list(found))
+        answer = SourcebookAnswers(opened).invoke("When was the lighthouse built?")
+        assert answer.text == "The lighthouse was built in 1873."
+        blocks: list[Any] = list(answer.content_blocks)
+        (annotation,) = [one for block in blocks for one in block.get("annotations", ())]
+        assert (annotation["start_index"], annotation["end_index"]) == (0, len(answer.text))
+        with pytest.raises(ours.Interrupted):
+            list(SourcebookAnswers(opened).stream("When was the lighthouse built?"))

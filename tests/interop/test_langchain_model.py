@@ -3,8 +3,9 @@
 import asyncio
 import sys
 import time
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import aclosing
+from dataclasses import replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -34,7 +35,7 @@ from sourcebook.models.base import (
 )
 from sourcebook.registry import find
 from sourcebook.types import Usage
-from tests.interop.conftest import USAGE, a_model
+from tests.interop.conftest import USAGE, a_model, until
 from tests.interop.test_langchain import CONVERSATION, THINKING, Place
 from tests.models.route.scripted import Scripted
 
@@ -282,7 +283,7 @@ async def test_a_deadline_ends_a_call() -> None:
         await complete(LangChainModel(chat), ModelRequest(messages=ASKED.messages, deadline=began + 0.05))
     assert caught.value.text == "one"
     assert time.monotonic() - began < 5
-    await _until(lambda: chat.stopped == [True])
+    await until(lambda: chat.stopped == [True])
 
 
 async def test_leaving_a_stream_stops_theirs() -> None:
@@ -290,37 +291,21 @@ async def test_leaving_a_stream_stops_theirs() -> None:
     async with aclosing(LangChainModel(chat).stream(ASKED)) as events:
         async for _ in events:
             break
-    await _until(lambda: chat.stopped == [True])
-
-
-async def _until(true: Any) -> None:
-    for _ in range(200):
-        if true():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError
+    await until(lambda: chat.stopped == [True])
 
 
 # --- by its URL -----------------------------------------------------------------------------------------------------
-
-
-@pytest.fixture
-def a_module() -> Iterator[ModuleType]:
-    module = ModuleType("my_langchain_models")
-    sys.modules[module.__name__] = module
-    yield module
-    del sys.modules[module.__name__]
 
 
 def test_an_object_or_what_makes_one(a_module: ModuleType) -> None:
     a_module.chat = theirs_saying("Hello", last())  # type: ignore[attr-defined]
     a_module.make = lambda: theirs_saying("Hello", last(), model_name="gpt-4o-mini")  # type: ignore[attr-defined]
     a_module.bound = a_module.chat.with_retry()  # type: ignore[attr-defined]
-    opener = find("model", "langchain:my_langchain_models:chat")
-    assert opener("langchain:my_langchain_models:chat").name == "langchain:openai:gpt-4o"
-    assert opener("langchain:my_langchain_models:make?window=900").window == 900
-    assert opener("langchain:my_langchain_models:make").model == "gpt-4o-mini"
-    retried = opener("langchain:my_langchain_models:bound")
+    opener = find("model", "langchain:my_models:chat")
+    assert opener("langchain:my_models:chat").name == "langchain:openai:gpt-4o"
+    assert opener("langchain:my_models:make?window=900").window == 900
+    assert opener("langchain:my_models:make").model == "gpt-4o-mini"
+    retried = opener("langchain:my_models:bound")
     assert retried.name == "langchain:openai:gpt-4o"
     assert asyncio.run(complete(retried, ASKED)).text == "Hello"
 
@@ -329,12 +314,12 @@ def test_an_object_or_what_makes_one(a_module: ModuleType) -> None:
     ("url", "message"),
     [
         ("langchain:", "names no object"),
-        ("langchain:my_langchain_models", "names no object"),
+        ("langchain:my_models", "names no object"),
         ("langchain:no_such_module:chat", "No module named 'no_such_module'"),
-        ("langchain:my_langchain_models:none", "has no attribute 'none'"),
-        ("langchain:my_langchain_models:number", "is a int"),
-        ("langchain:my_langchain_models:number?windows=3", "unknown option 'windows'"),
-        ("langchain:my_langchain_models:number?window=x", "window is 'x'"),
+        ("langchain:my_models:none", "has no attribute 'none'"),
+        ("langchain:my_models:number", "is a int"),
+        ("langchain:my_models:number?windows=3", "unknown option 'windows'"),
+        ("langchain:my_models:number?window=x", "window is 'x'"),
     ],
 )
 def test_a_url_that_is_wrong_says_how(a_module: ModuleType, url: str, message: str) -> None:
@@ -355,7 +340,7 @@ async def test_a_book_answers_through_it(tmp_path: Path, a_module: ModuleType) -
     a_module.chat = theirs_saying("The lighthouse was built in 1873 [1].", last(finish_reason="stop"))  # type: ignore[attr-defined]
     (tmp_path / "docs").mkdir()
     (tmp_path / "docs" / "a.md").write_text("# Gull Island\n\nThe lighthouse on Gull Island was built in 1873.\n")
-    parts = Parts(embed="hashing", index="flat", model="langchain:my_langchain_models:chat")
+    parts = Parts(embed="hashing", index="flat", model="langchain:my_models:chat")
     async with await Sourcebook.open(tmp_path / "book", config=Config(parts=parts)) as book:
         await book.add(tmp_path / "docs")
         await book.sync()
@@ -366,3 +351,28 @@ async def test_a_book_answers_through_it(tmp_path: Path, a_module: ModuleType) -
         assert answer.usage.input_tokens == 9
         assert answer.usage.cost > 0  # as the price file has openai's gpt-4o
         assert book.answer_record(answer.id)["sent"]
+
+
+# --- replies in odd pieces, settings behind wrappers ------------------------------------------------------------
+
+
+async def test_what_a_vendor_says_again_with_each_piece_is_said_once() -> None:
+    pieces = [
+        AIMessageChunk(content="", tool_call_chunks=[tool_call_chunk(name="look", id="call_1", args=args, index=0)])
+        for args in ('{"a"', ": 1}")
+    ]
+    done = await complete(LangChainModel(theirs_saying(*pieces, last())), replace(ASKED, tools=(LOOK,)))
+    assert done.tool_calls == (ToolCall(id="call_1", name="look", arguments='{"a": 1}'),)
+
+
+async def test_settings_reach_the_model_behind_retries_fallbacks_and_bindings() -> None:
+    chat = theirs_saying("Hi", last())
+    wrapped = chat.with_retry().with_fallbacks([theirs_saying("Hi", last())]).bind(stop=["END"])
+    seen: list[int] = []
+    monkey = LangChainModel(wrapped)
+    changed = monkey._set(replace(ASKED, max_output_tokens=99, temperature=0.25))
+    models = [changed.bound.runnable.bound, *changed.bound.fallbacks]
+    seen += [one.max_tokens for one in models]
+    assert seen == [99, 99]
+    assert [one.temperature for one in models] == [0.25, 0.25]
+    assert chat.max_tokens == 7

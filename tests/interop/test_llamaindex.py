@@ -3,7 +3,6 @@
 import asyncio
 import sys
 import time
-from collections.abc import Iterator
 from contextlib import aclosing
 from pathlib import Path
 from types import ModuleType
@@ -57,7 +56,7 @@ from sourcebook.models.base import (
     complete,
 )
 from sourcebook.registry import find
-from tests.interop.conftest import a_model
+from tests.interop.conftest import a_model, until
 from tests.interop.test_langchain import CONVERSATION, DONE, THINKING, Place
 from tests.models.route.scripted import Scripted
 
@@ -145,7 +144,7 @@ async def test_leaving_a_stream_stops_the_model_and_errors_are_ours() -> None:
     async for _ in stream:
         break
     await stream.aclose()
-    await _until(lambda: (model.running, model.stopped) == (0, 1))
+    await until(lambda: (model.running, model.stopped) == (0, 1))
     failing = SourcebookLLM(model=Scripted("s", [errors.RateLimited("slowly")]))
     with pytest.raises(errors.RateLimited):
         await failing.achat(HI)
@@ -313,7 +312,7 @@ async def test_stop_sequences_are_heeded() -> None:
     llm = theirs_saying("One E", "ND two", 30.0)
     done = await complete(LlamaIndexModel(llm), ModelRequest(messages=ASKED.messages, stop=("END",)))
     assert (done.text, done.finish.reason) == ("One ", "stop")
-    await _until(lambda: llm.stopped == [True])
+    await until(lambda: llm.stopped == [True])
 
 
 async def test_ours_through_theirs_and_back() -> None:
@@ -360,37 +359,21 @@ async def test_what_goes_wrong() -> None:
     with pytest.raises(errors.DeadlineExceeded) as late:
         await complete(LlamaIndexModel(llm), request)
     assert late.value.text == "one"
-    await _until(lambda: llm.stopped == [True])
+    await until(lambda: llm.stopped == [True])
     llm = theirs_saying("one", 30.0)
     async with aclosing(LlamaIndexModel(llm).stream(ASKED)) as events:
         async for _ in events:
             break
-    await _until(lambda: llm.stopped == [True])
+    await until(lambda: llm.stopped == [True])
     assert issubclass(errors.DeadlineExceeded, ModelError)
-
-
-async def _until(true: Any) -> None:
-    for _ in range(200):
-        if true():
-            return
-        await asyncio.sleep(0.005)
-    raise AssertionError
-
-
-@pytest.fixture
-def a_module() -> Iterator[ModuleType]:
-    module = ModuleType("my_llamaindex_models")
-    sys.modules[module.__name__] = module
-    yield module
-    del sys.modules[module.__name__]
 
 
 async def test_by_its_url_under_a_book(tmp_path: Path, a_module: ModuleType) -> None:
     a_module.make = lambda: theirs_saying("The lighthouse was ", "built in 1873 [1].")  # type: ignore[attr-defined]
     a_module.number = 7  # type: ignore[attr-defined]
-    url = "llamaindex:my_llamaindex_models:make?window=5000"
+    url = "llamaindex:my_models:make?window=5000"
     assert find("model", url)(url).window == 5000
-    wrong = "llamaindex:my_llamaindex_models:number"
+    wrong = "llamaindex:my_models:number"
     with pytest.raises(ConfigError, match="is a int"):
         find("model", wrong)(wrong)
     (tmp_path / "docs").mkdir()

@@ -4,12 +4,14 @@ What a vendor charges for, and what of it can be known here:
 
     finished                    prompt and reply; it says how much, or both sides count alike          known
     refused                     nothing                                                                known
-    broken off by the vendor    prompt and the pieces that were sent, from the first on, or garbage    known
+    broken off by the vendor    prompt and the pieces that were sent, once anything was, or garbage    known
+    an error before any piece   the prompt, if it had told its tokens by then                          known
     gone silent after a piece   the same                                                               known
     a whole reply, broken off   prompt and reply: the work was done, though nothing of it can be read  not known
     left by the caller          prompt and the pieces that were sent, some of them still on their way  not known
 
-A token is a word, in prompts and replies; both sides know what stands around messages.
+A token is a word, in prompts and replies; both sides know what stands around messages. Of one vendor's tokens our side
+has only an estimate, which is too high.
 """
 
 from __future__ import annotations
@@ -20,7 +22,7 @@ import re
 import socket
 import struct
 from collections import Counter
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from datetime import date
 from random import Random
@@ -38,7 +40,8 @@ from tests.models.doubles.openai_chat import OpenAIChatDouble
 
 _REPLY_ID: Final = b"c14c80c3"  # of every reply of Cohere's double, where the vendor has one for each
 
-_ENDS: Final = (b'"finish_reason": "stop"', b'"message_delta"', b'"message-end"')  # events that tell why it ends
+_USAGE: Final = re.compile(rb'"usage": ?\{')
+_TOLD: Final = re.compile(rb'"output_tokens": ?(\d+)')
 
 LONGEST: Final = 120
 """Tokens that a reply may have."""
@@ -67,6 +70,15 @@ class Words:
         return words(text)
 
 
+class Guessed:
+    """A counter that does not know the vendor's tokens: a fifth too many."""
+
+    name = "estimate:words"
+
+    def count(self, text: str) -> int:
+        return -(-words(text) * 6 // 5)
+
+
 # --- what things cost ---------------------------------------------------------------------------------------
 
 
@@ -87,9 +99,9 @@ class Tariff:
         whole, rest = divmod(exact, 1_000_000)
         return whole + (rest > 0)
 
-    def prompt(self, texts: Sequence[str]) -> int:
+    def prompt(self, texts: Sequence[str], count: Callable[[str], int] = words) -> int:
         """Tokens of a prompt of these messages."""
-        return self.request + sum(self.message + words(text) for text in texts)
+        return self.request + sum(self.message + count(text) for text in texts)
 
     def known(self, provider: str) -> KnownModel:
         """The same as our model file has it."""
@@ -111,19 +123,30 @@ Ending = Literal["refused", "complete", "broken", "stalled", "left"]
 
 @dataclass(slots=True)
 class Bill:
-    """One request as the vendor has it. attempt: as our side numbers it. said: whether it told what it counted."""
+    """One request as the vendor has it.
+
+    attempt: as our side numbers it. told: whether it told how long the prompt was; said: all that it counted.
+    written: tokens that were sent; least: tokens that it told before it sent any.
+    """
 
     id: str
     attempt: int
     call: int
     streamed: bool
     prompt: int
-    output: int = 0
+    written: int = 0
+    least: int = 0
     cached: int = 0
     ending: Ending = "left"
+    told: bool = False
     said: bool = False
     due: bool = False
     kind: str = ""
+
+    @property
+    def output(self) -> int:
+        """Tokens of the reply that it charges."""
+        return max(self.written, self.least)
 
 
 # --- the vendors --------------------------------------------------------------------------------------------
@@ -146,6 +169,7 @@ class Chaotic(Double):
     """
 
     tariff: Tariff
+    counter: Words | Guessed = Words()
 
     def __init__(self, name: str, seed: int, pace: float) -> None:
         Double.__init__(self)
@@ -235,7 +259,7 @@ class Chaotic(Double):
             events = [_uncounted(one) for one in events]
         events = [one.replace(_REPLY_ID, bill.id.encode()) for one in events]
         if not bill.streamed:
-            bill.output, bill.due = whole, True
+            bill.written, bill.due = whole, True
         content_type = self.content_type if bill.streamed else "application/json"
         response = web.StreamResponse(headers={self.request_id_header: bill.id, "content-type": content_type})
         response.enable_chunked_encoding()
@@ -253,13 +277,13 @@ class Chaotic(Double):
                 return await self._gone(request, bill, reset=kind == "tearing")
             cut -= len(event)
             await response.write(event)
+            bill.due = True  # it is at work, and shows it
             if bill.streamed and 0 <= number - first < len(reply.pieces):
-                bill.output += words(reply.pieces[number - first])
-                bill.due = True
-            if any(mark in event for mark in _ENDS):
-                bill.due = True  # even if there was nothing left to say
-            if number == saying and kind != "uncounted":
-                bill.said, bill.cached = True, cached
+                bill.written += words(reply.pieces[number - first])
+            if kind != "uncounted" and _USAGE.search(event):
+                bill.told, bill.said, bill.cached = True, number == saying, cached
+                if number < first and (told := _TOLD.search(event)):
+                    bill.least = int(told[1])
             if number == len(events) - 1:
                 bill.ending, bill.due = "complete", True
             elif reply.pause:
@@ -289,10 +313,12 @@ class Chaotic(Double):
         if bill.kind == "erring":
             if bill.streamed and (event := self.fault_event(Fault(error=chance.choice([Unavailable, RateLimited])))):
                 await response.write(event.replace(REQUEST_ID.encode(), bill.id.encode()))
-            if not bill.output:
-                bill.due = bill.said = False  # an error instead of a reply
+            if not bill.written:
+                bill.due, bill.said = bill.told, False  # an error instead of a reply
             return await self._gone(request, bill, reset=False)
         one = chance.choice([b"<html>oops</html>", b"[1, 2", b"\xff\xfe\x00", b"null", b'"text"'])
+        if not bill.streamed and one.startswith(b"<"):  # a page is no vendor's, and would cost nothing
+            one = b"[1, 2"
         bill.due = True
         await response.write(b"data: " + one + b"\n\n" if bill.streamed else one)
         return await self._gone(request, bill, reset=False)
@@ -332,7 +358,7 @@ class Chaotic(Double):
             await self._listen()
 
     @property
-    def connections(self) -> int:
+    def connected(self) -> int:
         """That are open now."""
         assert self._runner is not None
         assert self._runner.server is not None
@@ -373,6 +399,7 @@ class ChaoticAnthropic(Chaotic, AnthropicDouble):
 class ChaoticCohere(Chaotic, CohereDouble):
     """Cheap, and it must be asked to go on as well."""
 
+    counter = Guessed()
     tariff = Tariff(model="command-r", input=150_000, output=600_000, cached=15_000, message=4, request=0)
 
 

@@ -14,7 +14,8 @@ from sourcebook.catalog.catalog import Catalog
 from sourcebook.catalog.usage import UsageLedger
 from sourcebook.config import Route
 from sourcebook.errors import DeadlineExceeded, ModelError
-from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest, TextPart
+from sourcebook.models.around import Around, told
+from sourcebook.models.base import Finish, Model, ModelEvent, ModelRequest, Said, TextPart
 from sourcebook.models.cost import Bookkeeper, Metered, price
 from sourcebook.models.formats.anthropic import Anthropic
 from sourcebook.models.formats.cohere import Cohere
@@ -23,7 +24,7 @@ from sourcebook.models.http import HttpModel
 from sourcebook.models.route import Routed, build
 from sourcebook.models.wire import Target
 from sourcebook.types import Budget, Usage
-from tests.models.chaotic import Chaotic, ChaoticAnthropic, ChaoticCohere, ChaoticOpenAI, Words, words
+from tests.models.chaotic import Chaotic, ChaoticAnthropic, ChaoticCohere, ChaoticOpenAI, words
 
 NAMES: Final = ("ash", "birch", "cedar")
 DEADLINE: Final = 6.0
@@ -45,7 +46,7 @@ class Ours:
     taps: list[Tapped] = field(default_factory=list)
 
     def opened(self, name: str) -> Model:
-        """The model of this vendor: the wire, and the meter around it."""
+        """The model of this vendor: the wire, tapped."""
         double = self.doubles[name]
         form, path, idle = WIRES[name]
         target = Target(provider=name, base=double.url + path, model=double.tariff.model, key=double.key)
@@ -57,11 +58,17 @@ class Ours:
             count=words,
             counted_by="words",
             idle_seconds=idle * self.pace,
-            key=double.key,
+            secrets=(double.key,),
         )
         tap = Tapped(model, self.attempts)
         self.taps.append(tap)
-        return Metered(tap, known=double.tariff.known(name), ledger=self.bookkeeper, counter=Words())
+        return tap
+
+    def metered(self, model: Model, name: str) -> Model:
+        """With an account of what its calls take."""
+        double = self.doubles[name]
+        known = double.tariff.known(name)
+        return Metered(model, known=known, ledger=self.bookkeeper, counter=double.counter, url=name)
 
     def price(self, name: str, usage: Usage) -> int | None:
         """Micro-dollars of a model's tokens."""
@@ -91,7 +98,9 @@ async def ours(seed: int, pace: float, home: Path) -> AsyncIterator[Ours]:
         for number, (name, route) in enumerate(routes(pace).items()):
             models = NAMES[number % 3 :] + NAMES[: number % 3]
             chance = Random(f"{seed} {name}")
-            side.routes[name] = build(replace(route, models=models), side.opened, price=side.price, random=chance)
+            side.routes[name] = build(
+                replace(route, models=models), side.opened, meter=side.metered, price=side.price, random=chance
+            )
         try:
             yield side
         finally:
@@ -100,7 +109,7 @@ async def ours(seed: int, pace: float, home: Path) -> AsyncIterator[Ours]:
             await bookkeeper.close()
             catalog.close()
             async with asyncio.timeout(5.0):
-                while any(double.connections for double in side.doubles.values()):  # noqa: ASYNC110
+                while any(double.connected for double in side.doubles.values()):  # noqa: ASYNC110
                     await asyncio.sleep(0.01)
 
 
@@ -108,8 +117,8 @@ def budgets(calls: int) -> list[Budget]:
     """Anna's is never reached, Ben's and Carl's run out in the middle, Dora's at once, Emma has none of her own."""
     return [
         Budget(tenant="island", account="anna", period="total", limit=1_000_000_000),
-        Budget(tenant="island", account="ben", period="day", limit=40_000 + 40 * calls),
-        Budget(tenant="island", account="carl", period="total", limit=40_000 + 15 * calls),
+        Budget(tenant="island", account="ben", period="day", limit=40_000 + 60 * calls),
+        Budget(tenant="island", account="carl", period="total", limit=40_000 + 25 * calls),
         Budget(tenant="island", account="carl", period="day", limit=1_000_000_000),
         Budget(tenant="island", account="dora", period="day", limit=3_000),
         Budget(tenant="island", account="*", period="day", limit=900_000_000),
@@ -155,21 +164,20 @@ def routes(pace: float) -> dict[str, Route]:
 
 @dataclass(slots=True)
 class Attempt:
-    """One call of one vendor as it went on the wire. received: the text that came of it."""
+    """One call of one vendor as it went on the wire.
+
+    received: the text that came of it. longest: tokens that it may have.
+    """
 
     id: int
     call: int
     model: str
     streamed: bool
     texts: tuple[str, ...]
+    longest: int
     received: list[str] = field(default_factory=list)
     finish: Finish | None = None
     error: ModelError | None = None
-
-    @property
-    def output(self) -> int:
-        """Tokens that came."""
-        return words("".join(self.received))
 
     @property
     def given_up(self) -> bool:
@@ -179,33 +187,18 @@ class Attempt:
         return isinstance(self.error, DeadlineExceeded) or isinstance(self.error.__cause__, TimeoutError)
 
 
-class Tapped:
+class Tapped(Around):
     """A model whose attempts are noted down, between meter and wire. "Attempt ?" in the prompt gets a number."""
 
     def __init__(self, model: Model, attempts: list[Attempt]) -> None:
-        self._model = model
+        super().__init__(model)
         self._attempts = attempts
         self.running = 0
 
-    @property
-    def name(self) -> str:
-        return self._model.name
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+        return self.telling(request, Said())
 
-    @property
-    def window(self) -> int:
-        return self._model.window
-
-    @property
-    def capabilities(self) -> Capabilities:
-        return self._model.capabilities
-
-    def count_tokens(self, text: str) -> int:
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        await self._model.close()
-
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    async def telling(self, request: ModelRequest, said: Said) -> AsyncGenerator[ModelEvent, None]:
         number = len(self._attempts)
         first, *others = request.messages
         messages = (replace(first, text=first.text.replace("Attempt ?", f"Attempt {number}")), *others)
@@ -215,11 +208,12 @@ class Tapped:
             model=self.name,
             streamed=request.streamed,
             texts=tuple(one.text for one in messages),
+            longest=request.max_output_tokens,
         )
         self._attempts.append(attempt)
         self.running += 1
         try:
-            async with aclosing(self._model.stream(replace(request, messages=messages))) as events:
+            async with aclosing(told(self._model, replace(request, messages=messages), said)) as events:
                 async for event in events:
                     if isinstance(event, TextPart):
                         attempt.received.append(event.text)

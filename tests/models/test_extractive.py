@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from hashlib import sha256
 from pathlib import Path
 from typing import Literal
 
@@ -53,7 +54,7 @@ KOREAN = (
 
 def hit(text: str, *, location: str | None = None, language: str | None = "en", title: str | None = None) -> Hit:
     passage = Passage(
-        id=PassageId(f"{abs(hash(text)):032x}"[:32]),
+        id=PassageId(sha256(text.encode()).hexdigest()[:32]),
         document="file:///handbook.txt",
         version=1,
         ordinal=0,

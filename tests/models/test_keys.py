@@ -5,6 +5,7 @@ import logging
 import os
 import stat
 import sys
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
@@ -150,6 +151,29 @@ def test_a_damaged_store_says_so(tmp_path: Path, text: str) -> None:
     (tmp_path / "keys.enc").write_text(text)
     with pytest.raises(ConfigError, match="is not a key store"):
         Keys(tmp_path, environment={}).find("openai")
+
+
+@pytest.mark.parametrize(("field", "value"), [("nonce", "?"), ("nonce", ""), ("sealed", "abc"), ("salt", "x")])
+def test_a_store_whose_fields_are_damaged_says_so(tmp_path: Path, field: str, value: str) -> None:
+    store = KeyStore(tmp_path / "keys.enc")
+    store.put("openai", KEY, "open sesame")
+    stored = json.loads(store._path.read_text())
+    store._path.write_text(json.dumps(stored | {field: value}))
+    with pytest.raises(ConfigError, match="damaged"):
+        store.get("openai", "open sesame")
+
+
+def test_keys_that_are_set_at_once_are_all_kept(tmp_path: Path) -> None:
+    def put(number: int) -> None:
+        keys = Keys(tmp_path, environment={})
+        if number % 2:
+            keys.write(f"host{number}.example", KEY)
+        else:
+            keys.encrypt(f"host{number}.example", KEY, "open sesame")
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(put, range(12)))
+    assert len(Keys(tmp_path, environment={}).places({})) == 12
 
 
 def test_a_store_that_asks_for_all_memory_is_refused(tmp_path: Path) -> None:

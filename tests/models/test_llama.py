@@ -2,6 +2,7 @@
 
 import asyncio
 import json
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import aclosing
@@ -14,10 +15,21 @@ import pytest
 from sourcebook import Answer, Sourcebook
 from sourcebook.config import Answer as Answering
 from sourcebook.config import Config, Parts, Prompt
-from sourcebook.errors import ConfigError, ContextTooLong, DeadlineExceeded
-from sourcebook.models.base import Message, ModelRequest, TextPart, complete
+from sourcebook.errors import (
+    ConfigError,
+    ContextTooLong,
+    DeadlineExceeded,
+    Interrupted,
+    ModelError,
+    Refused,
+    Unavailable,
+)
+from sourcebook.models.base import Loading, Message, Model, ModelRequest, TextPart, complete
 from sourcebook.models.llama import Llama, open_llama
+from sourcebook.models.wire import Frame
 from sourcebook.replay import replay
+from sourcebook.testing import ModelSuite
+from sourcebook.testing.model import listen
 
 ASKED = ModelRequest(
     messages=(
@@ -28,6 +40,7 @@ ASKED = ModelRequest(
     temperature=0.0,
     seed=1,
 )
+STORY = replace(ASKED, messages=(Message(role="user", text="Tell me a long story."),), max_output_tokens=1500)
 YEAR = {
     "type": "object",
     "properties": {"year": {"type": "integer"}},
@@ -50,6 +63,17 @@ def llama() -> Iterator[Llama]:
     model = open_llama(f"llama:{model_file()}?window=2048")
     yield model
     asyncio.run(model.close())
+
+
+class TestContract(ModelSuite):
+    def make(self) -> Model:
+        return open_llama(f"llama:{model_file()}?window=2048")
+
+    def asked(self) -> ModelRequest:
+        return ASKED
+
+    def long(self) -> ModelRequest:
+        return STORY
 
 
 async def test_it_answers_in_a_stream(llama: Llama) -> None:
@@ -78,8 +102,7 @@ async def test_equal_requests_give_equal_answers(llama: Llama) -> None:
 
 
 async def test_it_is_stopped_in_the_middle_of_a_sentence(llama: Llama) -> None:
-    story = replace(ASKED, messages=(Message(role="user", text="Tell me a long story."),), max_output_tokens=1500)
-    async with aclosing(llama.stream(story)) as events:
+    async with aclosing(llama.stream(STORY)) as events:
         async for event in events:
             if isinstance(event, TextPart):
                 break
@@ -89,9 +112,16 @@ async def test_it_is_stopped_in_the_middle_of_a_sentence(llama: Llama) -> None:
 
 
 async def test_it_is_stopped_by_cancellation(llama: Llama) -> None:
-    story = replace(ASKED, messages=(Message(role="user", text="Tell me a long story."),), max_output_tokens=1500)
-    task = asyncio.create_task(complete(llama, story))
-    await asyncio.sleep(0.5)
+    begun = asyncio.Event()
+
+    async def read() -> None:
+        async with aclosing(llama.stream(STORY)) as events:
+            async for event in events:
+                if isinstance(event, TextPart):
+                    begun.set()
+
+    task = asyncio.create_task(read())
+    await begun.wait()
     task.cancel()
     with pytest.raises(asyncio.CancelledError):
         await task
@@ -101,12 +131,11 @@ async def test_it_is_stopped_by_cancellation(llama: Llama) -> None:
 
 
 async def test_the_deadline_holds(llama: Llama) -> None:
-    story = replace(ASKED, messages=(Message(role="user", text="Tell me a long story."),), max_output_tokens=1500)
     began = time.monotonic()
-    with pytest.raises(DeadlineExceeded) as caught:
-        await complete(llama, replace(story, deadline=began + 1.0))
-    assert time.monotonic() - began < 2.0
-    assert caught.value.text
+    heard = await listen(llama, replace(STORY, deadline=began + 1.0))
+    assert 1.0 <= time.monotonic() - began < 10.0  # 1,500 tokens take far longer
+    assert isinstance(heard.error, DeadlineExceeded)
+    assert heard.error.text == heard.text != ""
 
 
 async def test_it_continues_a_reply(llama: Llama) -> None:
@@ -123,6 +152,84 @@ async def test_log_probabilities(llama: Llama) -> None:
 async def test_a_prompt_that_is_too_long(llama: Llama) -> None:
     with pytest.raises(ContextTooLong):
         await complete(llama, replace(ASKED, messages=(Message(role="user", text="word " * 3000),)))
+
+
+async def test_it_is_loaded_beside_the_event_loop(monkeypatch: pytest.MonkeyPatch) -> None:
+    model = open_llama(f"llama:{model_file()}?window=512")
+    assert isinstance(model, Loading)
+    going_on, load = threading.Event(), model._load
+
+    def after_the_loop_went_on() -> object:
+        assert going_on.wait(20)
+        return load()
+
+    monkeypatch.setattr(model, "_load", after_the_loop_went_on)
+    loading = asyncio.create_task(model.ready())
+    await asyncio.sleep(0)
+    going_on.set()
+    await loading
+    before = model.capabilities
+    assert model.count_tokens("Hello there") > 0
+    await complete(model, replace(ASKED, max_output_tokens=1))
+    assert model.capabilities == before
+    await model.close()
+
+
+async def test_nothing_goes_to_a_proxy(monkeypatch: pytest.MonkeyPatch) -> None:
+    for name in ("http_proxy", "all_proxy", "HTTP_PROXY", "ALL_PROXY"):
+        monkeypatch.setenv(name, "http://127.0.0.1:9")
+    for name in ("no_proxy", "NO_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    model = open_llama(f"llama:{model_file()}?window=512")
+    await model.ready()
+    assert model.count_tokens("Nobody else may see this") > 3
+    await model.close()
+
+
+async def test_a_model_that_was_closed_stays_closed() -> None:
+    model = open_llama(f"llama:{model_file()}?window=512")
+    await model.close()
+    with pytest.raises(Unavailable, match="is closed"):
+        await complete(model, ASKED)
+    with pytest.raises(Unavailable, match="is closed"):
+        model.count_tokens("Hello")
+
+
+@pytest.mark.parametrize(("error", "kind"), [(Refused("No"), Refused), (KeyError("choices"), Interrupted)])
+async def test_an_error_has_the_text_that_had_come(
+    error: Exception, kind: type[Exception], llama: Llama, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    class Reader:
+        def feed(self, frame: Frame) -> list[TextPart]:
+            if frame.data == "The":
+                return [TextPart(text="The")]
+            raise error
+
+    monkeypatch.setattr(llama._wire, "reader", lambda request: Reader())
+    monkeypatch.setattr(llama, "_next", FakeChunks("The", "more"))
+    with pytest.raises(kind) as caught:
+        await complete(llama, replace(ASKED, max_output_tokens=1))
+    assert isinstance(caught.value, ModelError)
+    assert caught.value.text == "The"
+
+
+class FakeChunks:
+    def __init__(self, *chunks: str) -> None:
+        self.chunks = list(chunks)
+
+    async def __call__(self, *_: object) -> str | None:
+        return self.chunks.pop(0) if self.chunks else None
+
+
+def test_files_of_one_name_are_different_models(tmp_path: Path) -> None:
+    names = set()
+    for number in range(2):
+        path = tmp_path / str(number) / "model.gguf"
+        path.parent.mkdir()
+        path.write_bytes(b"GGUF" + bytes([number]))
+        names |= {Llama(path).name, Llama(path).name}
+    assert len(names) == 2
+    assert all(name.startswith("llama:model.gguf@") for name in names)
 
 
 def test_files_that_are_no_models(tmp_path: Path) -> None:

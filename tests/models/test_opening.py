@@ -2,16 +2,16 @@
 
 import json
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 
 import pytest
 
 from sourcebook.errors import ConfigError, NotAuthorised
-from sourcebook.models.base import complete
+from sourcebook.models.base import Message, complete
 from sourcebook.models.http import HttpModel
 from sourcebook.models.keys import Keys
-from sourcebook.models.opening import open_http, priced_as, read_url
+from sourcebook.models.opening import open_http, read_url
 from sourcebook.registry import find
 from sourcebook.testing.doubles import Reply
 from sourcebook.testing.wire import ASKED
@@ -92,6 +92,74 @@ def test_a_key_in_the_url_is_not_repeated() -> None:
         assert key not in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    "url",
+    [
+        "openi:gpt-4o?api_key=hunter2secret",
+        "openai:gpt-4o?api_key=hunter2secret&api_key=x",
+        "openai:gpt-4o?colour=hunter2secret",
+        "openai:m?base=https://user:hunter2secret@host/v1&window=abc",
+        "openai:m?base=https://host/v1%3Ftoken=hunter2secret",
+        "https://user:hunter2secret@host:9x/v1?model=m",
+        "https://user:hunter2secret@host/v1",
+        "https://host/v1?key=hunter2secret",
+    ],
+)
+def test_no_message_has_what_keys_are_put_into(url: str) -> None:
+    with pytest.raises(ConfigError) as caught:
+        opened(url, {"OPENAI_API_KEY": KEY})
+    assert "hunter2" not in str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("url", "remedy"),
+    [
+        ("anthropic:m?thinking=budgets", "budget, adaptive, none"),
+        ("anthropic:m?samples=7", "0, 1, 2"),
+        ("anthropic:m?continues=yes", "true, false"),
+        ("anthropic:m?auth=Bearer", "bearer"),
+        ("gemini:m?thinking=no", "budget, level, none"),
+        ("openai:m?keeps=yes", "true, false"),
+        ("replicate:a/b?template=jinja", "plain, chatml, llama3, mistral"),
+        ("https://host/v1?model=m&limit=tokens", "max_tokens, max_completion_tokens"),
+    ],
+)
+def test_options_with_few_values(url: str, remedy: str) -> None:
+    with pytest.raises(ConfigError, match=f"It may be: {remedy}"):
+        opened(url, keyless=True)
+
+
+def test_kept_keys_serve_all_formats_of_a_provider(tmp_path: Path) -> None:
+    Keys(tmp_path).write("openai", KEY)
+    Keys(tmp_path).write("tgi", "key-of-tgi-4711")
+    model = open_http("openai-responses:gpt-5", home=tmp_path, environment={})
+    assert model.wire.call(ASKED).headers["Authorization"] == f"Bearer {KEY}"
+    model = open_http("tgi-chat:tgi", home=tmp_path, environment={})
+    assert model.wire.call(ASKED).headers["Authorization"] == "Bearer key-of-tgi-4711"
+    Keys(tmp_path).write("openai-responses", "another-key-4711")
+    model = open_http("openai-responses:gpt-5", home=tmp_path, environment={})
+    assert model.wire.call(ASKED).headers["Authorization"] == "Bearer another-key-4711"
+    with pytest.raises(NotAuthorised):
+        open_http("xai:grok-4", home=tmp_path, environment={})
+
+
+def test_any_server_can_be_described() -> None:
+    begun = replace(ASKED, messages=(*ASKED.messages, Message(role="assistant", text="In")), reasoning="low")
+    base = "https://llm.example.com/v1?model=m"
+    options = "&limit=max_completion_tokens&usage=false&effort=true&continues=vllm&thoughts=reasoning"
+    model = opened(base + options)
+    body = json.loads(model.body(begun))
+    assert body["max_completion_tokens"] == ASKED.max_output_tokens
+    assert body["reasoning_effort"] == "low"
+    assert body["continue_final_message"] is True
+    assert "stream_options" not in body
+    assert model.capabilities.continues
+    assert opened(f"{base}&continues=plain").capabilities.continues
+    plain = opened(base)
+    assert not plain.capabilities.continues
+    assert {"max_tokens", "stream_options"} <= set(json.loads(plain.body(ASKED)))
+
+
 def test_the_registry_finds_it() -> None:
     for url in ("openai:gpt-4o", "https://llm.example.com/v1?model=m", "http://localhost/v1?model=m"):
         assert find("model", url) is open_http
@@ -112,6 +180,14 @@ def test_the_registry_finds_it() -> None:
         ("vllm:m?base=http://gpu:9/v1", {}, "http://gpu:9/v1/chat/completions"),
         ("vllm:m?base=http://gpu:9/llm/v1/", {}, "http://gpu:9/llm/v1/chat/completions"),
         ("ollama:m", {"OLLAMA_HOST": "gpu:11434"}, "http://gpu:11434/api/chat"),
+        ("ollama:m", {"OLLAMA_HOST": "192.168.1.5"}, "http://192.168.1.5:11434/api/chat"),
+        ("ollama:m", {"OLLAMA_HOST": "[::1]/"}, "http://[::1]:11434/api/chat"),
+        ("ollama:m", {"OLLAMA_HOST": "https://gpu.example.com"}, "https://gpu.example.com/api/chat"),
+        (
+            "azure:mine?base=https://r.openai.azure.com/openai/v1/",
+            {"AZURE_OPENAI_API_KEY": KEY},
+            "https://r.openai.azure.com/openai/v1/chat/completions",
+        ),
         (
             "databricks:m",
             {"DATABRICKS_HOST": "adb-1.azuredatabricks.net", "DATABRICKS_TOKEN": KEY},
@@ -184,6 +260,14 @@ class Counter:
         return 42
 
 
+def test_models_of_one_name_on_two_servers_are_two_models() -> None:
+    names = [
+        opened(url).name
+        for url in ("vllm:Qwen?base=http://gpu1:8000/v1", "vllm:Qwen?base=http://gpu2:8000/v1", "vllm:Qwen")
+    ]
+    assert names == ["vllm:Qwen@gpu1:8000", "vllm:Qwen@gpu2:8000", "vllm:Qwen"]
+
+
 def test_what_is_known_of_the_model() -> None:
     asked: list[tuple[str, str]] = []
 
@@ -192,7 +276,7 @@ def test_what_is_known_of_the_model() -> None:
         return Found(window=77, tokenizer="o200k", can=frozenset({"tools"})) if provider == "openai" else None
 
     model = opened("openai-responses:gpt-5", known=known, count=Counter)
-    assert asked == [("openai", "gpt-5")] == [priced_as("openai-responses:gpt-5")]
+    assert asked == [("openai", "gpt-5")]
     assert (model.window, model.count_tokens("x"), model.name) == (77, 42, "openai-responses:gpt-5")
     assert model.capabilities.tools
     assert not model.capabilities.images

@@ -93,6 +93,13 @@ def test_hits_come_back() -> None:
 
 def test_what_later_versions_add_is_passed_over() -> None:
     assert request_from({"messages": [], "never_heard_of": 1}) == ModelRequest()
+    record = json.loads(json.dumps(request_record(EVERYTHING)))
+    parts = [*record["messages"], *record["tools"]]
+    parts += [one for message in record["messages"] for name in ("images", "tool_calls", "thoughts")
+              for one in message.get(name, ())]  # fmt: skip
+    for one in parts:
+        one["never_heard_of"] = 1
+    assert request_from(record) == EVERYTHING
 
 
 @given(st.text(), st.floats(0, 2), st.integers(1, 10_000))

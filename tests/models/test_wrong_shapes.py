@@ -10,9 +10,15 @@ import pytest
 
 from sourcebook.errors import ModelError
 from sourcebook.models.base import complete
+from sourcebook.models.framing import EventStream
 from sourcebook.models.http import HttpModel
 from sourcebook.testing.doubles import Double, Fault, Reply, Seen
 from sourcebook.testing.wire import ASKED, WEATHER, WireSuite
+from tests.models.doubles.bedrock import message_of
+from tests.models.formats.test_anthropic import TestAnthropic as OfAnthropic
+from tests.models.formats.test_bedrock import TestBedrock as OfBedrock
+from tests.models.formats.test_cohere import TestCohere as OfCohere
+from tests.models.formats.test_gemini import TestGemini as OfGemini
 from tests.models.formats.test_huggingface import TestTextGeneration as OfTextGeneration
 from tests.models.formats.test_ollama import TestOllama as OfOllama
 from tests.models.formats.test_openai_chat import TestMistral as OfMistral
@@ -21,7 +27,10 @@ from tests.models.formats.test_openai_responses import TestOpenAIResponses as Of
 from tests.models.formats.test_replicate import TestReplicate as OfReplicate
 from tests.models.formats.test_replicate import quick  # noqa: F401
 
-SUITES = (OfOpenAIChat, OfMistral, OfOpenAIResponses, OfOllama, OfTextGeneration, OfReplicate)
+SUITES = (
+    OfOpenAIChat, OfMistral, OfOpenAIResponses, OfAnthropic, OfBedrock, OfCohere, OfGemini, OfOllama, OfTextGeneration,
+    OfReplicate,
+)  # fmt: skip
 STRANGE: tuple[Any, ...] = (None, 7, -1.5, True, "strange", "", [], {}, [None], [[7]], {"strange": None}, ["x"])
 
 
@@ -48,8 +57,20 @@ def strange(text: str, dice: random.Random) -> str:
         value = json.loads(brace + data)
     except ValueError:
         return text
-    place = dice.choice(list(places(value)))
-    return f"{before}{json.dumps(changed(value, place, dice.choice(STRANGE)))}{text[len(text.rstrip()) :]}"
+    return f"{before}{json.dumps(_strange(value, dice))}{text[len(text.rstrip()) :]}"
+
+
+def _strange(value: Any, dice: random.Random) -> Any:
+    return changed(value, dice.choice(list(places(value))), dice.choice(STRANGE))
+
+
+def strange_bytes(event: bytes, dice: random.Random) -> bytes:
+    """The same for an event of any framing."""
+    if event[:2] != b"\0\0":
+        return strange(event.decode(), dice).encode()
+    [frame] = EventStream().feed(event)
+    said = _strange(json.loads(frame.data), dice)
+    return message_of({":event-type": frame.event, ":message-type": "event"}, said)
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda one: one.__name__)
@@ -63,7 +84,7 @@ async def test_no_shape_crashes(suite: type[WireSuite], streamed: bool) -> None:
     def streamed_badly(reply: Reply, seen: Seen) -> list[bytes]:
         events = streamed_well(reply, seen)
         number = dice.randrange(len(events))
-        events[number] = strange(events[number].decode(), dice).encode()
+        events[number] = strange_bytes(events[number], dice)
         return events
 
     def whole_badly(reply: Reply, seen: Seen) -> bytes:
@@ -75,18 +96,22 @@ async def test_no_shape_crashes(suite: type[WireSuite], streamed: bool) -> None:
         model = made.make(double.url, double.key, 0.2)
         can = model.capabilities
         asked = replace(ASKED, streamed=streamed, tools=(WEATHER,) if can.tools else (), logprobs=can.logprobs)
-        ended = failed = 0
+        ended = 0
+        told: list[ModelError] = []
         for _ in range(80):
             double.say(Reply(thoughts=("So",) if can.reasoning else (), logprobs=(-0.1, -0.2, -0.3)))
             try:
                 done = await complete(model, asked)
-                assert isinstance(done.text, str)
+            except ModelError as error:
+                told.append(error)
+            else:
                 ended += 1
-            except ModelError:
-                failed += 1
+                assert isinstance(done.text, str)
+                assert type(done.finish.usage.input_tokens) is type(done.finish.usage.output_tokens) is int
+                assert all(type(one) is float for one in done.logprobs)
         await model.close()
-    assert ended + failed == 80
     assert ended
+    assert all(one.provider == "vendor" for one in told)
 
 
 @pytest.mark.parametrize("suite", SUITES, ids=lambda one: one.__name__)

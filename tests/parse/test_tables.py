@@ -151,6 +151,11 @@ def test_a_csv_file_is_a_table_and_rows_keep_their_places() -> None:
 def test_columns_have_names_that_differ_whatever_their_case() -> None:
     assert list(types(csv_table("A,,C\n1,2,3,4\n5"))) == ["A", "Column B", "C", "Column D"]
     assert list(types(csv_table("1,2\n3,4"))) == ["Column A", "Column B"]
+    assert types(csv_table("Region,Sum,sum\nNorth,1,2\nSouth,3,4\nNorth,5,6")) == {
+        "Region": "VARCHAR", "Sum": "BIGINT", "sum (2)": "BIGINT",
+    }  # fmt: skip
+    repeated = csv_table("id,qty,price,qty\n" + "".join(f"{n},{n},{n}.5,{n}\n" for n in range(1, 30)))
+    assert (list(types(repeated)), repeated.rows) == (["id", "qty", "price", "qty (2)"], 29)
     draft = TableDraft("", ["Sum", "sum", "", "Column C", "SUM"], written=True)
     draft.add(1, ["1"])
     table = draft.finish()
@@ -263,3 +268,26 @@ def test_databases_that_are_none(tmp_path: Path) -> None:
         parsed(data[:200])
     with pytest.raises(Empty):
         parsed(database(tmp_path / "b.db", "CREATE TABLE t (a)", "DROP TABLE t"))
+
+
+@pytest.mark.parametrize(
+    ("text", "names"),
+    [
+        ("id,state\n1,active\n2,state\n", ["id", "state"]),  # a cell that is the name of its column
+        ("name,city\nKim,Seoul\nLee,Busan\n", ["name", "city"]),
+        ("Kim,Seoul\nLee,Seoul\n", ["Column A", "Column B"]),  # words alone: the first row is one like the others
+        ("Kim,Kim\nLee,Seoul\n", ["Column A", "Column B"]),
+        ("Kim,n/a\nLee,3\nKim,4\n", ["Column A", "Column B"]),  # what stands for nothing names no column
+        ("1,2\n1,4\n", ["Column A", "Column B"]),
+    ],
+)
+def test_where_names_of_columns_are_and_where_not(text: str, names: list[str]) -> None:
+    assert list(types(csv_table(text))) == names
+
+
+def test_sheets_have_repeated_names_as_well() -> None:
+    rows: list[list[object]] = [["id", "qty", "qty"], [1.0, 2.0, 3.0], [4.0, 5.0, 6.0]]
+    draft = Draft(LIMITS)
+    (drawn,) = write_sheet(draft, "Stock", rows)
+    assert list(types(drawn)) == ["id", "qty", "qty (2)"]
+    assert drawn.rows == 2

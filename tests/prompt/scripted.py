@@ -75,13 +75,13 @@ def make_catalog(folder: Path) -> Catalog:
     return Catalog("sqlite:catalog.db", folder)
 
 
-def publish(catalog: Catalog, name: str, text: str) -> Staged:
+def publish(catalog: Catalog, name: str, text: str, *, access: frozenset[str] = frozenset()) -> Staged:
     """A live document of one passage."""
     draft = Draft(
         uri=f"file:///{name}",
         tenant="default",
         source_id=1,
-        access=frozenset(),
+        access=access,
         fingerprint=text,
         content_hash=text,
         recipe="recipe",

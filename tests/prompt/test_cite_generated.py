@@ -20,7 +20,6 @@ from sourcebook.models.base import (
 )
 from sourcebook.prompt.cite import AnswerPart, Reading, cite
 from sourcebook.prompt.support import SupportJudge
-from sourcebook.prompt.thinking import Shown
 from sourcebook.types import Answer, Citation, Hit, LeftOut, Passage, PassageId, Unsupported, Usage
 
 LIGHTHOUSE = "The lighthouse on Gull Island was built in 1873. It is 41 metres tall and still in service today."
@@ -157,6 +156,48 @@ async def test_what_is_known_may_stand_beside_what_is_not() -> None:
     assert (answer.known, len(answer.citations), answer.unsupported) == (True, 1, ())
 
 
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "The passages do not mention the price [1].",
+        "When was the lighthouse built? [1]",
+        "## Facts [1]",
+        "## Built in 1873 [1]\n\nThe moon is made of cheese.",
+        "I do not know [1][2].",
+    ],
+)
+async def test_a_marker_does_not_make_it_known(reply: str) -> None:
+    answer = answer_in(await parts_of(reply))
+    assert (answer.known, answer.citations) == (False, ())
+
+
+async def test_what_is_not_known_has_no_source() -> None:
+    parts = await parts_of("Built in 1873 [1]. The passages do not say by whom [1][2].")
+    assert [type(part) for part in parts] == [str, Citation, str, Answer]
+    assert answer_in(parts).known
+
+
+@pytest.mark.parametrize(
+    "reply",
+    [
+        "If you have a boat, you must pay 300 EUR [1].",
+        "Sure, it weighs 500 tonnes [1].",
+        "The passages do not mention the keeper, who owns 7 dogs [1].",
+        "I do not know who painted it, but the keeper owns many dogs.",
+        "#1 of all lighthouses with 500 steps [1].",
+    ],
+)
+async def test_what_is_made_up_is_marked_however_it_begins(reply: str) -> None:
+    answer = answer_in(await parts_of(reply))
+    assert (answer.known, len(answer.unsupported)) == (False, 1)
+
+
+async def test_a_word_may_be_the_answer() -> None:
+    yes, thornton = answer_in(await parts_of("Yes [1].")), answer_in(await parts_of("Thornton [1]."))
+    assert (yes.known, yes.unsupported) == (True, ())
+    assert (thornton.known, len(thornton.unsupported)) == (False, 1)
+
+
 async def test_nothing_supported_is_nothing_known() -> None:
     answer = answer_in(await parts_of("Built in 1999 [1]. The keeper owns seven dogs [2]."))
     assert (answer.known, answer.citations, len(answer.unsupported)) == (False, (), 2)
@@ -203,6 +244,13 @@ async def test_only_what_stands_in_the_tag_is_the_answer() -> None:
     parts = await parts_of(reply, reading=Reading(judge=JUDGE, answer_tag="answer"))
     thought = "".join(part.text for part in parts if isinstance(part, ReasoningPart))
     assert thought == "Passage [1] says 1999.  That was it."
+    answer = answer_in(parts)
+    assert (answer.text, answer.unsupported, len(answer.citations)) == ("Built in 1873.", (), 1)
+
+
+async def test_a_thought_in_the_text_is_reasoning_whatever_the_template() -> None:
+    parts = await parts_of("<think>Passage [1] says 1999. Or 1873?</think>\n\nBuilt in 1873 [1].")
+    assert "".join(part.text for part in parts if isinstance(part, ReasoningPart)) == "Passage [1] says 1999. Or 1873?"
     answer = answer_in(parts)
     assert (answer.text, answer.unsupported, len(answer.citations)) == ("Built in 1873.", (), 1)
 
@@ -337,23 +385,3 @@ async def test_models_that_cite_themselves_pass_every_event_on() -> None:
     answer = answer_in(parts)
     assert (answer.text, answer.model, answer.finish) == ("Built in 1873.", "m-2", "length")
     assert answer.left_out == left_out
-
-
-@pytest.mark.parametrize(
-    ("reply", "shown"),
-    [
-        ("thinking <answer>yes</answer> done", "yes"),
-        ("thinking <Answer >yes", "yes"),
-        ("a < b and <b> <answer>x < y</answer>", "x < y"),
-        ("no tag at all", "no tag at all"),
-        ("<think>hm</think>no tag at all", "no tag at all"),
-        ("hm</think> no tag", " no tag"),
-        ("<answer></answer>", ""),
-        ("<answer>one <b>two</b></answer>", "one <b>two</b>"),
-    ],
-)
-def test_the_tag_is_found_however_the_reply_is_cut(reply: str, shown: str) -> None:
-    for size in (1, 2, 3, 7, 100):
-        reader = Shown("answer")
-        pieces = [reader.feed(reply[start : start + size])[1] for start in range(0, len(reply), size)]
-        assert "".join(pieces) + reader.close() == shown

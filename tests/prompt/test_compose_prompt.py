@@ -10,8 +10,7 @@ from sourcebook.config import Prompt
 from sourcebook.errors import PromptError
 from sourcebook.models.base import Capabilities
 from sourcebook.prompt.base import Background, Composition
-from sourcebook.prompt.compose import VERSION, compose, compose_prompt
-from sourcebook.prompt.fence import code_of
+from sourcebook.prompt.compose import compose_prompt
 from sourcebook.prompt.templates import load
 from sourcebook.types import Hit, Passage, PassageId, Question
 
@@ -25,6 +24,14 @@ class Counting:
 
     def count_tokens(self, text: str) -> int:
         return len(text.split())
+
+
+class Dearer(Counting):
+    """One for which a long text takes more tokens than its parts."""
+
+    def count_tokens(self, text: str) -> int:
+        words = len(text.split())
+        return words + words // 80 * 12
 
 
 @dataclass
@@ -109,13 +116,6 @@ def test_a_passage_cannot_close_its_fence() -> None:
     assert fresh != code[1]
     assert user.count(f"</passage-{fresh}>") == 2
     assert user.index(f'<passage-{fresh} number="1">') < user.index("pwned") < user.index(f"</passage-{fresh}>")
-
-
-def test_a_code_is_in_none_of_the_texts() -> None:
-    texts = ["one", "two"]
-    assert code_of(texts) == code_of(list(texts)) != code_of(["one t", "wo"])
-    texts.append(code_of(texts))
-    assert not any(code_of(texts) in text for text in texts)
 
 
 @pytest.mark.parametrize("window", [600, 700, 900, 1200, 2000])
@@ -219,11 +219,53 @@ def test_the_reply_never_takes_more_than_a_quarter_of_the_window() -> None:
     assert composed([], window=50_000).request.max_output_tokens == 1024
 
 
-def test_models_that_cite_themselves_need_no_template() -> None:
-    model = Counting(window=900, capabilities=Capabilities(cites=True))
-    hits = [hit(n, "word " * 100) for n in range(10)]
-    made = compose_prompt(QUESTION, hits, model=model, template=None, settings=Prompt(), sentences=2)
-    assert made.request == compose(QUESTION, hits, sentences=2, window=900, count=model.count_tokens)
-    assert made.version == VERSION
-    assert [one.what for one in made.left_out] == [one.passage.id for one in hits[len(made.request.evidence) :]]
-    assert (made.answer_tag, composed([], template="chain-of-thought").answer_tag) == ("", "answer")
+def test_a_template_says_which_part_of_the_reply_is_the_answer() -> None:
+    assert (composed([]).answer_tag, composed([], template="chain-of-thought").answer_tag) == ("", "answer")
+
+
+def test_a_summary_that_the_template_does_not_take_is_named(tmp_path: Path) -> None:
+    (tmp_path / "prompts").mkdir()
+    (tmp_path / "prompts/mine.j2").write_text(
+        '+++\nversion = "7"\n[variables.question]\ntype = "text"\n+++\n{% user %}{{ question }}{% enduser %}'
+    )
+    made = composed([], template="mine", home=tmp_path, background=Background(summary="They spoke of towers."))
+    assert [(one.kind, one.what, one.tokens > 0) for one in made.left_out] == [
+        ("summary", "They spoke of towers.", True)
+    ]
+
+
+@pytest.mark.parametrize("window", range(560, 900, 7))
+def test_what_is_reserved_is_left_free_and_each_passage_is_named_once(window: int) -> None:
+    """Joined texts may be longer than their parts, so that a passage has to go in the end."""
+    hits = [hit(n, sentences(f"tower{n}", 9), 1 - n / 20) for n in range(6)]
+    hits += [replace(one, passage=replace(one.passage, id=PassageId(f"{n:f>32}"))) for n, one in enumerate(hits)]
+    made = compose_prompt(
+        QUESTION, hits, model=Dearer(window=window), template=load("answer"), settings=Prompt(), sentences=3,
+        reserved=50,
+    )  # fmt: skip
+    assert sum(Dearer().count_tokens(one.text) for one in made.request.messages) + 50 <= window
+    named = [one.what for one in made.left_out]
+    assert len(named) == len(set(named))
+    shown = len(made.request.evidence)
+    for one in made.left_out:
+        if twin := re.search(r"that passage \[(\d+)\]", one.reason):
+            assert int(twin[1]) <= shown
+
+
+def test_what_is_reserved_may_leave_no_room() -> None:
+    with pytest.raises(PromptError, match="window holds 600"):
+        compose_prompt(
+            QUESTION, [], model=Counting(window=600), template=load("answer"), settings=Prompt(), sentences=3,
+            reserved=300,
+        )  # fmt: skip
+
+
+def test_a_salt_makes_another_code_and_the_same_salt_the_same() -> None:
+    def messages(salt: str) -> object:
+        return compose_prompt(
+            QUESTION, [hit(1, "A text.")], model=Counting(), template=load("answer"), settings=Prompt(), sentences=3,
+            salt=salt,
+        ).request.messages  # fmt: skip
+
+    assert messages("one") == messages("one")
+    assert messages("one") != messages("two")

@@ -62,6 +62,14 @@ async def test_another_embedder_embeds_them_anew_once(catalog: Catalog) -> None:
     assert {one.vector.shape for one in kept} == {(384,)}
 
 
+async def test_nobody_waits_for_all_of_them_to_be_embedded_anew(catalog: Catalog) -> None:
+    await add_examples(catalog, [(f"Question {number}?", "a") for number in range(300)], embedder=Hashing(32))
+    for left in (172, 44, 0, 0):
+        assert len(await chosen(catalog, "Question 7?", most=1)) == 1
+        kept = read_examples(catalog, tenant="default")
+        assert sum(one.fingerprint != EMBEDDER.fingerprint for one in kept) == left
+
+
 async def test_languages_that_the_embedder_does_not_know_are_compared_by_words(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:

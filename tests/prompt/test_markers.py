@@ -48,6 +48,15 @@ def seen(text: str, names: tuple[str, ...] = NAMES) -> list[tuple[str, list[int]
         ("Beyond [7].", [("Beyond.", [7])]),
         ("Mr. Smith came [1]. He left.", [("Mr. Smith came.", [1]), (" He left.", [])]),
         ('He said "yes." [1] Then he left.', [('He said "yes."', [1]), (" Then he left.", [])]),
+        ("It is 5 [1], [2].", [("It is 5.", [1, 2])]),
+        ("It is 5. [1], [2]; [3] It is tall.", [("It is 5.", [1, 2, 3]), (" It is tall.", [])]),
+        ("It is 5 [1], [sic].", [("It is 5, [sic].", [1])]),
+        ("Old [ 1 ]. Tall [1 ]. Red [**2**]. Wide \\[3\\].",
+         [("Old.", [1]), (" Tall.", [1]), (" Red.", [2]), (" Wide.", [3])]),
+        ("Old [Passage 1, Passage 2]. Tall [source 1; source 2].", [("Old.", [1, 2]), (" Tall.", [1, 2])]),
+        ("Old [1 to 3]. Tall [Passages 1 bis 2].", [("Old.", [1, 2, 3]), (" Tall.", [1, 2])]),
+        ("Old [1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3, 1, 2, 3].", [("Old.", [1, 2, 3])]),
+        (f"Old 【1†{'source of all ' * 5}】.", [("Old.", [1])]),
         ("", []),
         (" \n", []),
     ],
@@ -62,7 +71,8 @@ def test_markers_go_to_the_sentence_that_they_are_for(text: str, sentences: list
         "Use rows_of[1] here.", "Let x[1] = 5 be.", "Then matrix[2] = 5.", "It is a[0] then.", "In [1984] it was.",
         "See [1](http://example.org).", "See [the book] here.", "Use `rows [1]` here.", "He said [sic] so.",
         "An [ open", "Odd [1",
-        "Odd [", "Odd `tick [1", "[100] and [1234].", "[1, 2000].", "[9-1].", "thatItem[2].", "f(x)[1].",
+        "Odd [", "Odd `tick [1", "Odd \\", "So \\[ x = 1 \\] is.", "[ ] to do", f"[{'1, ' * 60}1].",
+        "[100] and [1234].", "[1, 2000].", "[9-1].", "thatItem[2].", "f(x)[1].",
     ],
 )  # fmt: skip
 def test_what_is_no_marker_stays_as_it_is(text: str) -> None:
@@ -85,6 +95,17 @@ def test_code_passes_as_it_is() -> None:
 
 def test_without_passages_brackets_mean_nothing() -> None:
     assert seen("Built in 1873 [1]. Tall [2].", ()) == [("Built in 1873 [1].", []), (" Tall [2].", [])]
+
+
+def test_without_passages_it_may_still_be_said_that_none_answers() -> None:
+    assert seen("I do not know [0].", ()) == [("I do not know.", [0])]
+    assert seen("I do not know. [0]", ()) == [("I do not know.", [0])]
+    assert seen("It is rows[0].", ()) == [("It is rows[0].", [])]
+
+
+def test_there_may_be_more_than_a_hundred_passages() -> None:
+    names = tuple(f"Name {number}" for number in range(1, 121))
+    assert seen("Old [104]. Tall [121].", names) == [("Old.", [104]), (" Tall [121].", [])]
 
 
 def test_a_marker_that_is_a_word_of_the_sentence_is_replaced_by_the_name() -> None:
@@ -122,7 +143,9 @@ def test_a_model_may_cite_itself() -> None:
 
 PIECES = st.sampled_from(
     ["[1]", " [2]", "[3", "]", "The ", "is tall", " built", ". ", ".", "\n", "`", "```", "\n```\n", "x", "1", "[",
-     "Mr. ", "- ", "。", "建", "다", " Then", "[0]", "(", "\n\n", "【", "】", "# ", "| ", "According to ", ": ", "b_c"]
+     "Mr. ", "- ", "。", "建", "다", " Then", "[0]", "(", "\n\n", "【", "】", "# ", "| ", "According to ", ": ", "b_c",
+     "\t", "[1]\t\t", ", ", "[1], [2]", "\\[", "\\", "[Passage 1, Passage 2]", f"[{'1, 2, 3, ' * 6}1]",
+     "【1†a name that is rather long and goes on and on】", "[ 1 ]", "[1 to 3]", "**"]
 )  # fmt: skip
 
 

@@ -138,28 +138,28 @@ async def test_nothing_of_a_deleted_document_is_recalled(catalog: Catalog) -> No
 
 
 async def test_facts_are_recalled_where_they_are_about_the_question(catalog: Catalog) -> None:
-    name = start_conversation(catalog, NOBODY)
-    say(catalog, name, "q", "a")
+    name = start_conversation(catalog, ALICE)
+    say(catalog, name, "q", "a", scope=ALICE)
     await learned(
         catalog, name, "My office is in Busan.", "I bought a printer in May.", "Our office has two floors.",
-        "The office in Busan has a garden.",
+        "The office in Busan has a garden.", scope=ALICE,
     )  # fmt: skip
-    later = start_conversation(catalog, NOBODY)
-    found = await recalled(catalog, later, "Where is the office in Busan?")
+    later = start_conversation(catalog, ALICE)
+    found = await recalled(catalog, later, "Where is the office in Busan?", ALICE)
     assert len(found.notes) == 2
     assert all("office" in note for note in found.notes)
     assert found.tokens == sum(map(count, found.notes))
-    assert (await recalled(catalog, later, "Who discovered penicillin?")).facts == ()
+    assert (await recalled(catalog, later, "Who discovered penicillin?", ALICE)).facts == ()
     none = replace(SETTINGS, facts=0)
-    assert (await recalled(catalog, later, "Where is the office in Busan?", settings=none)).facts == ()
+    assert (await recalled(catalog, later, "Where is the office in Busan?", ALICE, settings=none)).facts == ()
 
 
 async def test_preferences_are_always_recalled(catalog: Catalog) -> None:
-    name = start_conversation(catalog, NOBODY)
-    say(catalog, name, "q", "a")
-    await learned(catalog, name, "Always answer briefly.", kind="preference")
-    await learned(catalog, name, "Penicillin is a drug that I take.")
-    found = await recalled(catalog, start_conversation(catalog, NOBODY), "Who discovered penicillin?")
+    name = start_conversation(catalog, ALICE)
+    say(catalog, name, "q", "a", scope=ALICE)
+    await learned(catalog, name, "Always answer briefly.", kind="preference", scope=ALICE)
+    await learned(catalog, name, "Penicillin is a drug that I take.", scope=ALICE)
+    found = await recalled(catalog, start_conversation(catalog, ALICE), "Who discovered penicillin?", ALICE)
     assert found.notes == ("Always answer briefly.", "Penicillin is a drug that I take.")
 
 
@@ -175,6 +175,30 @@ async def test_facts_are_their_owners_alone(catalog: Catalog) -> None:
     assert not (await recalled(catalog, start_conversation(catalog, ALICE), question, ALICE)).notes
 
 
+async def test_facts_of_nobody_stay_in_their_conversation(catalog: Catalog) -> None:
+    """Many may ask without a name, each in a conversation of his own."""
+    mine, yours = start_conversation(catalog, NOBODY), start_conversation(catalog, NOBODY)
+    for number in range(5):
+        say(catalog, mine, f"question {number} of many", "and its long answer with very many words")
+    await learned(catalog, mine, "My name is Kim.")
+    await learned(catalog, mine, "Always answer briefly.", kind="preference")
+    assert set((await recalled(catalog, mine, "What is my name?")).notes) == {
+        "My name is Kim.", "Always answer briefly."
+    }  # fmt: skip
+    assert (await recalled(catalog, yours, "What is my name?")).notes == ()
+
+
+async def test_of_repeated_notes_the_newest_holds_its_place(catalog: Catalog) -> None:
+    for number, text in enumerate(["A", "b", "c", "a"]):
+        name = start_conversation(catalog, ALICE)
+        say(catalog, name, "q", "a", scope=ALICE)
+        await learned(catalog, name, text, kind="preference", scope=ALICE)
+        with catalog.writing() as connection:
+            connection.exec_driver_sql("UPDATE memory SET at = ? WHERE conversation_id = ?", (f"202{number}", name))
+    found = await recalled(catalog, start_conversation(catalog, ALICE), "What?", ALICE, replace(SETTINGS, facts=5))
+    assert found.notes == ("a", "c", "b")
+
+
 async def test_a_fact_of_a_turn_that_is_shown_is_not_said_twice(catalog: Catalog) -> None:
     name = start_conversation(catalog, NOBODY)
     say(catalog, name, "My office is in Busan.", "Good.")
@@ -183,17 +207,17 @@ async def test_a_fact_of_a_turn_that_is_shown_is_not_said_twice(catalog: Catalog
 
 
 async def test_facts_are_embedded_anew_by_another_embedder(catalog: Catalog) -> None:
-    name = start_conversation(catalog, NOBODY)
-    say(catalog, name, "q", "a")
-    await learned(catalog, name, "My office is in Busan.")
+    name = start_conversation(catalog, ALICE)
+    say(catalog, name, "q", "a", scope=ALICE)
+    await learned(catalog, name, "My office is in Busan.", scope=ALICE)
     other = Hashing(64)
     for _ in range(2):
         found = await recall(
-            catalog, start_conversation(catalog, NOBODY), "Where is my office?", NOBODY,
+            catalog, start_conversation(catalog, ALICE), "Where is my office?", ALICE,
             embedder=other, words=WORDS, count=count, settings=SETTINGS,
         )  # fmt: skip
         assert found.notes == ("My office is in Busan.",)
-        (fact,) = read_facts(catalog, NOBODY, frozenset())
+        (fact,) = read_facts(catalog, ALICE, ALICE.principals)
         assert (fact.fingerprint, fact.vector.shape) == (other.fingerprint, (64,))
         np.testing.assert_allclose(np.linalg.norm(fact.vector), 1.0, rtol=1e-5)
 
@@ -201,11 +225,11 @@ async def test_facts_are_embedded_anew_by_another_embedder(catalog: Catalog) -> 
 async def test_facts_in_a_language_that_the_embedder_does_not_know_are_found_by_words(
     catalog: Catalog, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    name = start_conversation(catalog, NOBODY)
-    say(catalog, name, "q", "a")
-    await learned(catalog, name, "제 사무실은 부산에 있어요.", "저는 커피를 좋아해요.")
+    name = start_conversation(catalog, ALICE)
+    say(catalog, name, "q", "a", scope=ALICE)
+    await learned(catalog, name, "제 사무실은 부산에 있어요.", "저는 커피를 좋아해요.", scope=ALICE)
     monkeypatch.setattr(Hashing, "languages", frozenset({"en"}))
-    found = await recalled(catalog, start_conversation(catalog, NOBODY), "사무실은 어디에 있나요?")
+    found = await recalled(catalog, start_conversation(catalog, ALICE), "사무실은 어디에 있나요?", ALICE)
     assert found.notes == ("제 사무실은 부산에 있어요.",)
 
 
@@ -231,6 +255,16 @@ async def test_an_answer_in_the_documents_words_is_made_from_what_it_cites(catal
     kept = await keep(catalog, found, "What?", answered("Text.", cited, read, cited=1), NOBODY, quotes=True)
     assert kept is not None
     assert [one.document_id for one in kept[1].origins] == [cited.document_id]
+
+
+async def test_an_answer_is_made_from_the_tables_that_it_read_as_well(catalog: Catalog) -> None:
+    one = publish(catalog, "pay.csv", "Anna,40")
+    name = start_conversation(catalog, NOBODY)
+    found = await recalled(catalog, name, "What do we pay?")
+    await keep(catalog, found, "What do we pay?", answered("40."), NOBODY, quotes=False, versions=[(one.draft.uri, 1)])
+    assert (await recalled(catalog, name, "So?")).turns[1].text == "40."
+    catalog.withdraw([one.document_id])
+    assert (await recalled(catalog, name, "So?")).turns[1].text == REMOVED
 
 
 async def test_an_answer_that_is_not_known_is_made_from_nothing(catalog: Catalog) -> None:

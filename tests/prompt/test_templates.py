@@ -5,6 +5,7 @@ import sys
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
+from time import monotonic
 
 import pytest
 
@@ -40,9 +41,18 @@ GIVEN: dict[str, dict[str, object]] = {
         "passages": "<p>",
         "examples": [{"question": "a", "answer": "b"}],
     },
-    "rewrite": {"question": "And then?", "turns": [{"role": "user", "text": "Hello"}], "summary": "They met."},
+    "rewrite": {
+        "question": "And then?",
+        "fence": "abc",
+        "turns": [{"role": "user", "text": "Hello"}],
+        "summary": "They met.",
+    },
     "decompose": {"question": "Who and when?"},
-    "summarise": {"turns": [{"role": "user", "text": "Hello"}]},
+    "vary": {"question": "When?"},
+    "summarise": {"fence": "abc", "turns": [{"role": "user", "text": "Hello"}]},
+    "learn": {"fence": "abc", "said": "I am a sailor."},
+    "agent": {},
+    "agent-protocol": {"tools": '{"name": "add"}'},
     "continue": {"text": "The lighthouse was"},
 }
 
@@ -55,7 +65,7 @@ def test_the_package_has_its_templates() -> None:
 def test_every_template_of_the_package_renders(name: str) -> None:
     template = load(name)
     messages = template.messages(**GIVEN[name])
-    assert messages[-1].role == "user"
+    assert messages[-1].role == "user" or name in ("agent", "agent-protocol")  # they are joined to other messages
     assert template.description
     assert all(variable.description for variable in template.variables.values())
     for message in messages:
@@ -133,7 +143,8 @@ class Record:
 
 def test_records_may_be_objects_or_mappings() -> None:
     both = [Record("user", "Hello"), {"role": "assistant", "text": "Good day"}]
-    assert "user: Hello\nassistant: Good day" in load("summarise").messages(turns=both)[-1].text
+    text = load("summarise").messages(turns=both, fence="abc")[-1].text
+    assert "<user-abc>\nHello\n</user-abc>\n<assistant-abc>\nGood day\n</assistant-abc>" in text
 
 
 @pytest.mark.parametrize(
@@ -263,14 +274,35 @@ HOSTILE = [
     "{% import 'os' as os %}",
     "{% include '/etc/passwd' %}",
     "{{ x|no_such_filter }}",
+    "{{ (1).to_bytes(9999999999, 'big') }}",
+    "{{ (1).real }}",
+    "{{ b''.ljust(3) }}",
+    "{{ [1, 2].copy() }}",
+    "{{ texts.__len__() }}",
+    f"{{{{ [1, 2, 3]|tojson(indent={10**9}) }}}}",
+    "{% set a = [x] %}" + "{% set a = [a, a, a, a, a, a, a, a, a, a]|sum(start=[]) %}" * 8,
+    "{% set a = [x] %}" + "{% set a = [a, a]|sum %}" * 40,
+    "{{ n|round(2000000, 'floor') }}",
+    "{{ 3|round(2000000, 'floor') }}",
+    "{{ 3|round(-2000000, 'floor') }}",
+    "{% set a = [1] %}" + "{% set a = [a, a] %}" * 40 + "{{ a|tojson }}",
+    "{% set a = [1] %}" + "{% set a = (a, a) %}" * 40 + "{{ a|upper }}",
+    "{% set a = {'k': 1} %}" + "{% set a = {'k': a, 'l': a} %}" * 40,
+    "{% set a = [1] %}{% set b = [1] %}" + "{% set a = [a, a] %}{% set b = [b, b] %}" * 40 + "{{ 1 if a == b }}",
+    "{{ [[1]]|string }}",
+    "{{ [1] ~ 'a' }}",
+    "{{ [[1]]|join }}",
+    "{{ [x]|truncate(2) }}",
 ]
 
 
 @pytest.mark.parametrize("text", HOSTILE)
 def test_hostile_templates_end_as_errors(save: Save, text: str) -> None:
-    home = save("mine", f"{{% user %}}{text}{{% enduser %}}", more=declared(x="text", texts="texts"))
+    home = save("mine", f"{{% user %}}{text}{{% enduser %}}", more=declared(x="text", texts="texts", n="integer"))
+    began = monotonic()
     with pytest.raises(PromptError):
-        load("mine", home).messages(x="abc", texts=["a"])
+        load("mine", home).messages(x="abc", texts=["a"], n=3)
+    assert monotonic() - began < 20  # one that is not held takes longer than anybody waits
 
 
 def test_values_are_never_run_as_templates() -> None:
@@ -286,6 +318,22 @@ def test_what_templates_need_is_there(save: Save) -> None:
     )
     home = save("mine", body, more=declared(x="text", n="integer", texts="texts"))
     assert load("mine", home).messages(x="a", n=2, texts=["b", "c "])[0].text == "b, c ; 2; 3; A!; 1b, 2c"
+
+
+def test_filters_do_what_they_do_in_jinja(save: Save) -> None:
+    body = (
+        "{% user %}{{ 2.567|round(1) }} {{ [1, 2]|sum }} {{ rows|sum(attribute='n') }} {{ {'a': [1, '<']}|tojson }}"
+        " {{ [3, 1]|sort|first }} {{ x|truncate(5) }} {{ x|title|trim }} {{ {'k': 4}.get('k') }} {{ n|string|upper }}"
+        "{% for name, value in {'a': 1}.items() %} {{ name }}={{ value }}{% endfor %}{% enduser %}"
+    ).replace("rows", "[{'n': 3}, {'n': 4}]")
+    home = save("mine", body, more=declared(x="text", n="integer"))
+    assert load("mine", home).messages(x="some words here", n=7)[0].text == (
+        '2.6 3 7 {"a": [1, "\\u003c"]} 1 so... Some Words Here 4 7 a=1'
+    )
+
+
+def test_nothing_is_computed_when_a_template_is_loaded(save: Save) -> None:
+    load("mine", save("mine", "{% user %}{{ 3|round(2000000, 'floor') }}{% enduser %}"))
 
 
 def test_jinja_is_loaded_with_the_first_template() -> None:

@@ -8,7 +8,7 @@ import subprocess
 import sys
 from collections.abc import AsyncIterator, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -212,8 +212,41 @@ async def test_what_the_scope_does_not_allow_is_not_there(book: Sourcebook, made
                 message = await refused(client, "fetch", {"id": name})
                 assert "No live document" in message
                 assert "alaries" not in message.replace(name, "")
-            widened = {"query": "keeper", "scope": "board", "principals": "board", "tenant": "default"}
-            assert "takes one argument" in await refused(client, "search", widened)
+            more = {"query": "What does the keeper earn?", "scope": "board", "principals": "board", "tenant": "default"}
+            assert await said(client, "search", **more) == {"results": results}  # nothing that is sent widens it
+            assert "takes one argument" in await refused(client, "search", {"scope": "board"})
+
+
+async def test_a_version_that_comes_in_between_is_not_mixed_with_the_one_before(
+    book: Sourcebook, made: Made, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    ((name, passage),) = [(one.id, one) for one in book.show(made.light.as_uri())[1]]
+    read = book.live.passages
+    answers = [{name: replace(passage, version=passage.version + 1, start=1000, end=2000)}]
+
+    def passages(names: Any, scope: Any) -> Any:
+        return answers.pop() if answers else read(names, scope)
+
+    monkeypatch.setattr(book.live, "passages", passages)
+    found = await mcp_tools.fetch(book, Served(), name)
+    metadata: Any = found["metadata"]
+    assert str(found["text"])[metadata["passage_start"] : metadata["passage_end"]] == passage.text
+    assert metadata["version"] == passage.version
+
+
+async def test_who_pays_and_how_long_is_settled_when_the_server_starts(
+    book: Sourcebook, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    asked: list[dict[str, Any]] = []
+    stream = book.stream
+
+    def watched(question: str, **more: Any) -> Any:
+        asked.append(more)
+        return stream(question, **more)
+
+    monkeypatch.setattr(book, "stream", watched)
+    await mcp_tools.ask(book, Served(account="mia", seconds=30.0), "When was the lighthouse built?")
+    assert (asked[0]["account"], asked[0]["seconds"]) == ("mia", 30.0)
 
 
 async def test_a_filter_holds_for_every_tool(book: Sourcebook, made: Made) -> None:
@@ -356,6 +389,7 @@ async def test_over_http_with_a_token(made: Made) -> None:
             assert await status(Host="evil.example.org") == 421
             assert await status(Origin="https://evil.example.org") == 403
             assert await status(Authorization="Bearer wrong") == 401
+            assert await status(Authorization="bearer right") != 401  # the scheme's name has no case
             assert await status(Authorization="right") == 401
             assert await status(Authorization="") == 401
             assert (await web.get(url, headers={"Authorization": "Bearer"})).status_code == 401

@@ -49,6 +49,9 @@ class TestFiles(SourceSuite):
     def drop(self, source: Source, name: str) -> None:
         (Path(path_of(source.url)) / name).unlink()
 
+    def again(self, source: Source) -> Source:
+        return Files(os.path.relpath(path_of(source.url)) + "/")
+
 
 # --- what is listed ---------------------------------------------------------------------------------------
 

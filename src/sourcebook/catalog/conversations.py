@@ -13,8 +13,10 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Literal
 from uuid import uuid4
 
+from sourcebook.catalog.answers import forget_answers_of_conversation
 from sourcebook.catalog.origins import SUMMARY, Origin, all_live, live_origins, read_origins, write_origins
-from sourcebook.catalog.statements import kept, names_json, now, sql
+from sourcebook.catalog.postgresql import begin_forgetting, begin_remembering
+from sourcebook.catalog.statements import access_from, kept, names_json, now, sql
 from sourcebook.errors import NotFound
 from sourcebook.types import PassageId, Scope
 
@@ -28,8 +30,8 @@ if TYPE_CHECKING:
 class Turn:
     """One turn. number: from 1, in order. removed: what it was made from is deleted, changed or not for this reader.
 
-    text: as asked or answered; "" if it was removed, and for an answer that was not known.
-    origins: what it was made from, the turns that were in its prompt included.
+    hidden: removed for this reader alone; others may see it. text: as asked or answered; "" if it was removed, and
+    for an answer that was not known. origins: what it was made from, the turns that were in its prompt included.
     """
 
     number: int
@@ -38,6 +40,7 @@ class Turn:
     at: str
     answer_id: str | None = None
     removed: bool = False
+    hidden: bool = False
     origins: frozenset[Origin] = frozenset()
 
 
@@ -47,6 +50,7 @@ class Conversation:
 
     owner: names; those who go by all of them may read, continue and delete it. length: turns that there are.
     summary: of the turns up to number `summarised`; "" and 0 if there is none that this reader may see.
+    hidden: there is a summary, which this reader may not see.
     learned: facts have been looked for up to this turn. revision: changes whenever the summary may not be
     carried on from what was read.
     """
@@ -61,6 +65,7 @@ class Conversation:
     summary: str = ""
     summarised: int = 0
     summary_origins: frozenset[Origin] = frozenset()
+    hidden: bool = False
     learned: int = 0
     revision: int = 0
 
@@ -126,6 +131,7 @@ def read_conversation(catalog: Catalog, name: str, scope: Scope, *, last: int | 
         summary=row.summary if summarised else "",
         summarised=summarised,
         summary_origins=origins.get(SUMMARY, frozenset()) if summarised else frozenset(),
+        hidden=SUMMARY in hidden,
         learned=row.learned,
         revision=row.revision,
     )
@@ -134,29 +140,26 @@ def read_conversation(catalog: Catalog, name: str, scope: Scope, *, last: int | 
 def list_conversations(catalog: Catalog, scope: Scope, *, limit: int = 100) -> list[ConversationEntry]:
     """The conversations of this asker, the one touched last first, at most `limit`."""
     with catalog.reading() as connection:
+        owners = connection.execute(
+            sql("SELECT DISTINCT principals FROM conversation WHERE tenant = :tenant"), {"tenant": scope.tenant}
+        ).scalars()
+        own = [owner for owner in owners if scope.principals.issuperset(access_from(owner))]
         rows = connection.execute(
-            sql("""
-                SELECT conversation.*,
+            sql(
+                f"""
+                SELECT id, started, touched, turns,
                        (SELECT turn.text FROM turn
                          WHERE turn.conversation_id = conversation.id AND turn.number = 1) AS title
-                  FROM conversation WHERE tenant = :tenant
-                 ORDER BY touched DESC, id
-            """),
-            {"tenant": scope.tenant},
-        )
-        found: list[ConversationEntry] = []
-        for row in rows:
-            if _owner(row, scope) is None:
-                continue
-            found.append(
-                ConversationEntry(
-                    id=row.id, title=row.title or "", started=row.started, touched=row.touched, length=row.turns
-                )
-            )
-            if len(found) == limit:
-                rows.close()
-                break
-    return found
+                  FROM conversation WHERE tenant = :tenant AND principals IN {catalog.listed}
+                 ORDER BY touched DESC, id LIMIT :limit
+                """  # noqa: S608
+            ),
+            {"tenant": scope.tenant, "some": json.dumps(own), "limit": limit},
+        ).all()
+    return [
+        ConversationEntry(id=row.id, title=row.title or "", started=row.started, touched=row.touched, length=row.turns)
+        for row in rows
+    ]
 
 
 def keep_exchange(
@@ -168,17 +171,20 @@ def keep_exchange(
     answer: str,
     answer_id: str | None = None,
     passages: Collection[PassageId] = (),
+    versions: Collection[tuple[str, int]] = (),
     origins: Collection[Origin] = (),
 ) -> tuple[Turn, Turn] | None:
     """Add a question and its answer, one behind the other, whoever else adds at the same time.
 
-    passages: those that the answer was made from; origins: what else was in its prompt was made from. If one of
-    them is not live any more, or not for the asker, the answer is kept as removed, without its text.
+    passages: those that the answer was made from; versions: of documents, as (URI, number), that it was made from in
+    other ways; origins: what else was in its prompt was made from. If one of them is not live any more, or not for
+    the asker, the answer is kept as removed, without its text.
     Returns the two turns, or None if the conversation is deleted. Errors: NotFound if it is not the asker's.
     """
     stamp = now()
     with catalog.writing() as connection:
-        made_from = live_origins(connection, scope, passages, origins)  # first: in the order that retiring locks
+        begin_remembering(connection)
+        made_from = live_origins(connection, scope, passages=passages, versions=versions, origins=origins)
         row = connection.execute(
             sql("""
                 UPDATE conversation SET turns = turns + 2, touched = :now WHERE id = :id
@@ -210,6 +216,7 @@ def keep_summary(
     since it was read: another process was faster, or a document is gone.
     """
     with catalog.writing() as connection:
+        begin_remembering(connection)
         if not all_live(connection, origins):
             return False
         done = connection.execute(
@@ -226,16 +233,16 @@ def keep_summary(
 
 
 def delete_conversation(catalog: Catalog, name: str, scope: Scope) -> None:
-    """Delete a conversation with its turns, its summary and the facts learned in it. Errors: NotFound."""
+    """Delete a conversation: turns, summary, facts learned in it, records of its answers. Errors: NotFound."""
     with catalog.writing() as connection:
+        begin_forgetting(connection)
         row = connection.execute(
             sql("SELECT tenant, principals FROM conversation WHERE id = :id"), {"id": name}
         ).first()
         if _owner(row, scope) is None:
             raise _not_found(name)
-        for table in ("turn", "turn_document", "memory"):
-            connection.execute(sql(f"DELETE FROM {table} WHERE conversation_id = :id"), {"id": name})  # noqa: S608
-        connection.execute(sql("DELETE FROM conversation WHERE id = :id"), {"id": name})
+        forget_answers_of_conversation(connection, name)
+        connection.execute(sql("DELETE FROM conversation WHERE id = :id"), {"id": name})  # what refers to it goes too
 
 
 def _not_found(name: str) -> NotFound:
@@ -246,7 +253,7 @@ def _owner(row: Row[Any] | None, scope: Scope) -> frozenset[str] | None:
     """The owner's names, or None if there is no such conversation for this asker."""
     if row is None or row.tenant != scope.tenant:
         return None
-    owner = frozenset(json.loads(row.principals))
+    owner = access_from(row.principals)
     return owner if scope.principals.issuperset(owner) else None
 
 
@@ -259,6 +266,7 @@ def _turn(row: Row[Any], origins: frozenset[Origin], hidden: bool) -> Turn:
         at=row.at,
         answer_id=None if removed else row.answer_id,
         removed=removed,
+        hidden=hidden and not row.removed,
         origins=frozenset() if removed else origins,
     )
 

@@ -9,7 +9,9 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
 from sourcebook.catalog.catalog import Catalog
-from sourcebook.catalog.statements import metadata_from, sql
+from sourcebook.catalog.publishing import fingerprints
+from sourcebook.catalog.reads import FROM_PASSAGES, LIVE
+from sourcebook.catalog.statements import access_from, metadata_from, sql, vector_bytes, vector_from
 from sourcebook.types import PassageId, Point, Terms
 
 if TYPE_CHECKING:
@@ -45,7 +47,7 @@ def keep_embeddings(catalog: Catalog, fingerprint: str, embeddings: Mapping[str,
     """Keep embeddings by text key."""
     if not embeddings:
         return
-    with catalog.writing() as connection:
+    with catalog.publishing() as connection:
         connection.execute(
             sql("""
                 INSERT INTO embedding (fingerprint, text_key, vector, terms)
@@ -56,7 +58,7 @@ def keep_embeddings(catalog: Catalog, fingerprint: str, embeddings: Mapping[str,
                 {
                     "fingerprint": fingerprint,
                     "key": key,
-                    "vector": one.vector.tobytes(),
+                    "vector": vector_bytes(one.vector),
                     "terms": one.terms.indices.tobytes() + one.terms.weights.tobytes(),
                 }
                 for key, one in embeddings.items()
@@ -70,14 +72,12 @@ def live_points(catalog: Catalog, fingerprint: str, *, size: int = 512) -> Itera
     while True:
         with catalog.reading() as connection:
             rows = connection.execute(
-                sql("""
+                sql(f"""
                     SELECT passage.id, embedding.vector, embedding.terms, version.metadata,
                            document.tenant, document.access
-                      FROM passage
-                      JOIN version ON version.id = passage.version_id AND version.state = 'live'
-                      JOIN document ON document.id = version.document_id
-                      JOIN embedding ON embedding.text_key = passage.text_key AND embedding.fingerprint = :fingerprint
-                     WHERE passage.id > :after
+                      {FROM_PASSAGES} CROSS JOIN embedding
+                      {LIVE} AND embedding.text_key = passage.text_key AND embedding.fingerprint = :fingerprint
+                       AND passage.id > :after
                      ORDER BY passage.id LIMIT :size
                 """),
                 {"fingerprint": fingerprint, "after": after, "size": size},
@@ -98,29 +98,48 @@ class Unembedded:
     text: str
 
 
-def unembedded(catalog: Catalog, fingerprint: str, *, limit: int) -> list[Unembedded]:
-    """At most `limit` live texts that have no embedding under this fingerprint, each text once."""
-    with catalog.reading() as connection:
-        rows = connection.execute(
-            sql("""
-                SELECT passage.text_key, passage.text, passage.heading_path, version.title
-                  FROM passage
-                  JOIN version ON version.id = passage.version_id AND version.state = 'live'
-                 WHERE NOT EXISTS (SELECT 1 FROM embedding
-                                    WHERE embedding.text_key = passage.text_key
-                                      AND embedding.fingerprint = :fingerprint)
-                 LIMIT :limit
-            """),
-            {"fingerprint": fingerprint, "limit": limit},
-        ).all()
-    return list(
-        {
-            row.text_key: Unembedded(
-                key=row.text_key, title=row.title, heading_path=tuple(json.loads(row.heading_path)), text=row.text
-            )
-            for row in rows
-        }.values()
-    )
+def unembedded(catalog: Catalog, fingerprint: str, *, size: int) -> Iterator[list[Unembedded]]:
+    """The live texts that have no embedding under this fingerprint, of `size` passages at a time.
+
+    Each text once in a batch, and not again in a later one if it was given an embedding meanwhile.
+    """
+    after = ""
+    while True:
+        with catalog.reading() as connection:
+            rows = connection.execute(
+                sql(f"""
+                    SELECT passage.id, passage.text_key, passage.text, passage.heading_path, version.title
+                      {FROM_PASSAGES} {LIVE}
+                       AND NOT EXISTS (SELECT 1 FROM embedding
+                                        WHERE embedding.text_key = passage.text_key
+                                          AND embedding.fingerprint = :fingerprint)
+                       AND passage.id > :after
+                     ORDER BY passage.id LIMIT :size
+                """),  # noqa: S608
+                {"fingerprint": fingerprint, "after": after, "size": size},
+            ).all()
+        if not rows:
+            return
+        after = rows[-1].id
+        texts = {row.text_key: row for row in rows}
+        yield [
+            Unembedded(key=key, title=row.title, heading_path=tuple(json.loads(row.heading_path)), text=row.text)
+            for key, row in texts.items()
+        ]
+
+
+def drop_other_embeddings(catalog: Catalog, fingerprint: str) -> int:
+    """Forget what other embedders made: to be called once the index is filled by the one of this fingerprint.
+
+    Returns how many there were.
+    """
+    dropped = 0
+    with catalog.publishing() as connection:
+        for other in list(fingerprints(connection)):
+            if other != fingerprint:
+                done = connection.execute(sql("DELETE FROM embedding WHERE fingerprint = :it"), {"it": other})
+                dropped += int(done.rowcount)
+    return dropped
 
 
 def _embedding(row: Any) -> Embedding:
@@ -128,7 +147,7 @@ def _embedding(row: Any) -> Embedding:
 
     half = len(row.terms) // 2
     return Embedding(
-        vector=np.frombuffer(row.vector, np.float32),
+        vector=vector_from(row.vector),
         terms=Terms(
             indices=np.frombuffer(row.terms[:half], np.uint32), weights=np.frombuffer(row.terms[half:], np.float32)
         ),
@@ -142,6 +161,6 @@ def _point(row: Any) -> Point:
         vector=kept.vector,
         terms=kept.terms,
         tenant=row.tenant,
-        access=frozenset(json.loads(row.access)),
+        access=access_from(row.access),
         metadata=metadata_from(row.metadata),
     )

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING, Any
 
-from sourcebook.catalog.statements import IN_LIST, batches, kept, now, sql
+from sourcebook.catalog.statements import IN_LIST, batches, kept, now, sql, vector_bytes, vector_from
 from sourcebook.errors import NotFound
 
 if TYPE_CHECKING:
@@ -64,7 +64,7 @@ def keep_examples(
                     "question": kept(question),
                     "answer": kept(answer),
                     "now": now(),
-                    "vector": vector.astype("<f4").tobytes(),
+                    "vector": vector_bytes(vector),
                     "fingerprint": fingerprint,
                 }
                 for name, (question, answer), vector in zip(names, pairs, vectors, strict=True)
@@ -75,12 +75,13 @@ def keep_examples(
 
 def read_examples(catalog: Catalog, *, tenant: str, collection: str | None = None) -> list[Example]:
     """The examples of a collection (None: of all the tenant's), in the order they were added."""
+    within = "" if collection is None else "AND collection = :collection"
     rows = catalog.rows(
-        """
+        f"""
         SELECT id, collection, question, answer, added, vector, fingerprint FROM example
-         WHERE tenant = :tenant AND (CAST(:collection AS TEXT) IS NULL OR collection = :collection)
+         WHERE tenant = :tenant {within}
          ORDER BY collection, added, id
-        """,
+        """,  # noqa: S608
         tenant=tenant,
         collection=collection,
     )
@@ -97,7 +98,7 @@ def keep_example_vectors(
         connection.execute(
             sql("UPDATE example SET vector = :vector, fingerprint = :fingerprint WHERE id = :id"),
             [
-                {"id": name, "vector": vector.astype("<f4").tobytes(), "fingerprint": fingerprint}
+                {"id": name, "vector": vector_bytes(vector), "fingerprint": fingerprint}
                 for name, vector in zip(names, vectors, strict=True)
             ],
         )
@@ -134,14 +135,12 @@ def example_id(tenant: str, collection: str, question: str) -> str:
 
 
 def _example(row: Row[Any]) -> Example:
-    import numpy as np
-
     return Example(
         id=row.id,
         collection=row.collection,
         question=row.question,
         answer=row.answer,
         added=row.added,
-        vector=np.frombuffer(row.vector, "<f4").astype(np.float32, copy=False),
+        vector=vector_from(row.vector),
         fingerprint=row.fingerprint,
     )

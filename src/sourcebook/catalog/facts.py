@@ -12,7 +12,8 @@ from hashlib import blake2b
 from typing import TYPE_CHECKING, Any, Literal
 
 from sourcebook.catalog.origins import Origin, visible
-from sourcebook.catalog.statements import IN_LIST, batches, kept, names_json, now, sql
+from sourcebook.catalog.postgresql import begin_forgetting, begin_remembering
+from sourcebook.catalog.statements import IN_LIST, batches, kept, names_json, now, sql, vector_bytes, vector_from
 from sourcebook.errors import NotFound
 from sourcebook.types import Scope
 
@@ -57,35 +58,46 @@ class Learned:
     vector: NDArray[np.float32]
 
 
-def read_facts(catalog: Catalog, scope: Scope, owner: frozenset[str]) -> list[Fact]:
+def read_facts(
+    catalog: Catalog, scope: Scope, owner: frozenset[str], *, conversation: str | None = None, most: int | None = None
+) -> list[Fact]:
     """The facts of exactly this owner, newest first; none if the asker does not go by all the owner's names.
 
     Facts of the owner's subsets are not among them: what others said must not reach into somebody's answers.
+    conversation: only those learned in this one. most: so many of the newest; None: all.
     """
     if not scope.principals.issuperset(owner):
         return []
-    mine = {"tenant": scope.tenant, "owner": names_json(owner)}
+    mine = """
+        FROM memory
+        JOIN turn ON turn.conversation_id = memory.conversation_id AND turn.number = memory.number AND NOT turn.removed
+       WHERE memory.tenant = :tenant AND memory.principals = :owner
+    """
+    if conversation is not None:
+        mine += " AND memory.conversation_id = :conversation"
+    whose = {"tenant": scope.tenant, "owner": names_json(owner), "conversation": conversation}
     with catalog.reading() as connection:
         rows = connection.execute(
-            sql("""
-                SELECT id, kind, text, conversation_id, number, at, vector, fingerprint FROM memory
-                 WHERE tenant = :tenant AND principals = :owner ORDER BY at DESC, conversation_id, number DESC, id
+            sql(f"""
+                SELECT memory.id, memory.kind, memory.text, memory.conversation_id, memory.number, memory.at,
+                       memory.vector, memory.fingerprint
+                {mine}
+                 ORDER BY memory.at DESC, memory.conversation_id, memory.number DESC, memory.id LIMIT :most
             """),
-            mine,
+            {**whose, "most": _ALL if most is None else most},
         ).all()
         made = connection.execute(
-            sql("""
+            sql(f"""
                 SELECT DISTINCT made.conversation_id, made.number, made.document_id, made.version_id,
                        document.tenant, document.access
-                  FROM memory
+                  FROM (SELECT DISTINCT memory.conversation_id, memory.number {mine}) AS learned
                   JOIN turn_document AS made
-                    ON made.conversation_id = memory.conversation_id AND made.number = memory.number
+                    ON made.conversation_id = learned.conversation_id AND made.number = learned.number
                   LEFT JOIN version ON version.id = made.version_id AND version.document_id = made.document_id
                                    AND version.state = 'live'
                   LEFT JOIN document ON document.id = version.document_id
-                 WHERE memory.tenant = :tenant AND memory.principals = :owner
-            """),
-            mine,
+            """),  # noqa: S608
+            whose,
         ).all()
     origins: dict[tuple[str, int], set[Origin]] = {}
     hidden: set[tuple[str, int]] = set()
@@ -99,6 +111,15 @@ def read_facts(catalog: Catalog, scope: Scope, owner: frozenset[str]) -> list[Fa
         for row in rows
         if (row.conversation_id, row.number) not in hidden
     ]
+
+
+def recallable_facts(catalog: Catalog, scope: Scope, owner: frozenset[str], conversation: str) -> list[Fact]:
+    """The facts that may come up in a conversation of this owner: the owner's, newest first, a thousand at most.
+
+    Those of nobody in particular come up in the conversation alone that they were learned in: others who give no
+    name either are other people.
+    """
+    return read_facts(catalog, scope, owner, conversation=None if owner else conversation, most=_MOST)
 
 
 def keep_facts(
@@ -118,6 +139,7 @@ def keep_facts(
     """
     stamp = now()
     with catalog.writing() as connection:
+        begin_remembering(connection)
         done = connection.execute(
             sql("UPDATE conversation SET learned = :upto WHERE id = :id AND learned = :before"),
             {"upto": upto, "id": conversation.id, "before": conversation.learned},
@@ -146,7 +168,7 @@ def keep_facts(
                     "now": stamp,
                     "kind": one.kind,
                     "text": kept(one.text),
-                    "vector": _bytes(one.vector),
+                    "vector": vector_bytes(one.vector),
                     "fingerprint": fingerprint,
                 },
             )
@@ -159,15 +181,20 @@ def keep_vectors(catalog: Catalog, vectors: Sequence[tuple[str, NDArray[np.float
     if not vectors:
         return
     with catalog.writing() as connection:
+        begin_remembering(connection)
         connection.execute(
             sql("UPDATE memory SET vector = :vector, fingerprint = :fingerprint WHERE id = :id"),
-            [{"id": name, "vector": _bytes(vector), "fingerprint": fingerprint} for name, vector in vectors],
+            [
+                {"id": name, "vector": vector_bytes(vector), "fingerprint": fingerprint}
+                for name, vector in sorted(vectors, key=lambda one: one[0])  # all who do so, in one order
+            ],
         )
 
 
 def delete_fact(catalog: Catalog, name: str, scope: Scope, owner: frozenset[str]) -> None:
     """Forget one fact of this owner. Errors: NotFound."""
     with catalog.writing() as connection:
+        begin_forgetting(connection)
         allowed = scope.principals.issuperset(owner)
         if not allowed or not _delete(connection, scope.tenant, owner, [name]):
             raise NotFound(f"No fact {name!r}", remedy="See what is remembered: sourcebook conversations facts")
@@ -190,13 +217,7 @@ def _delete(connection: Connection, tenant: str, owner: frozenset[str], names: C
     return deleted
 
 
-def _bytes(vector: NDArray[np.float32]) -> bytes:
-    return vector.astype("<f4").tobytes()
-
-
 def _fact(row: Row[Any], origins: frozenset[Origin]) -> Fact:
-    import numpy as np
-
     return Fact(
         id=row.id,
         kind=row.kind,
@@ -204,7 +225,11 @@ def _fact(row: Row[Any], origins: frozenset[Origin]) -> Fact:
         conversation=row.conversation_id,
         number=row.number,
         at=row.at,
-        vector=np.frombuffer(row.vector, "<f4").astype(np.float32, copy=False),
+        vector=vector_from(row.vector),
         fingerprint=row.fingerprint,
         origins=origins,
     )
+
+
+_MOST = 1000  # facts that are compared with a question, while its asker waits
+_ALL = 2**31 - 1  # rows: more than there are

@@ -7,8 +7,8 @@ import threading
 from collections.abc import Callable, Sequence
 from typing import TYPE_CHECKING, Final, TypeVar
 
-from sourcebook.catalog.reads import FROM_PASSAGES, LIVE, WHOLE, access_from, passage_from
-from sourcebook.catalog.statements import sql
+from sourcebook.catalog.reads import FROM_PASSAGES, LIVE, WHOLE, passage_from
+from sourcebook.catalog.statements import access_from, sql
 from sourcebook.types import Passage, PassageId, Scope
 
 if TYPE_CHECKING:

@@ -5,14 +5,14 @@ from __future__ import annotations
 import os
 import re
 import socket
-import sys
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from threading import Lock
 from time import monotonic, sleep
 from typing import TYPE_CHECKING
 
-from sourcebook.errors import BookBusy, CatalogError, ConfigError, MissingExtra
+from sourcebook.errors import BookBusy, CatalogBusy, ConfigError, MissingExtra
+from sourcebook.ownership import own_command
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection, Engine
@@ -39,6 +39,32 @@ _HOLDER = f"""
 """  # noqa: S608
 UPGRADE_LOCK = f"SELECT pg_advisory_xact_lock({_BOOK + 1}, hashtext(current_schema()))"
 """Migrations begin with it, so that one process at a time migrates a schema."""
+_REMEMBER_LOCK = f"SELECT pg_advisory_xact_lock_shared({_BOOK + 2}, hashtext(current_schema()))"
+_FORGET_LOCK = f"SELECT pg_advisory_xact_lock({_BOOK + 2}, hashtext(current_schema()))"
+_ACCOUNTING_LOCK = f"SELECT pg_advisory_xact_lock({_BOOK + 3}, hashtext(current_schema()))"
+
+
+def begin_remembering(connection: Connection) -> None:
+    """To the end of the transaction nothing is forgotten, so that what is kept in it rests on what is there.
+
+    Whoever keeps something made from documents begins with it, and whoever makes them not live, or deletes what was
+    kept, with `begin_forgetting`: then neither misses what the other has not yet committed, and they cannot wait for
+    each other's rows in a circle. SQLite's writer is alone in any case.
+    """
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_REMEMBER_LOCK)
+
+
+def begin_forgetting(connection: Connection) -> None:
+    """To the end of the transaction nobody else keeps anything that was made from documents."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_FORGET_LOCK)
+
+
+def begin_accounting(connection: Connection) -> None:
+    """To the end of the transaction nobody else holds or settles money: budgets are kept by one after the other."""
+    if connection.dialect.name == "postgresql":
+        connection.exec_driver_sql(_ACCOUNTING_LOCK)
 
 
 def open_engine(url: str) -> Engine:
@@ -65,32 +91,42 @@ def open_engine(url: str) -> Engine:
 def without_password(url: str) -> str:
     """A database's URL as it may be shown."""
     url = re.sub(r"(://[^:/?#]*):.*@", r"\1:***@", url)
-    return re.sub(r"([?&]password=)[^&]*", r"\1***", url)
+    return re.sub(r"(?i)([?&](?:ssl)?password=)[^&]*", r"\1***", url)
 
 
 class WriterSession:
-    """The right to write to a book, held in one database session at a time, whatever machine it is on.
+    """The right to publish in a book, held in one database session at a time, whatever machine it is on.
 
-    While it is held, all that this process writes is written in that very session. So a process whose session ends,
-    and the right with it, writes no more: its next statement fails, whoever has the right by then. Thread-safe.
+    While it is held, all that this process publishes is written in that very session. So a process whose session
+    ends, and the right with it, publishes no more: its next statement fails, whoever has the right by then.
+    Thread-safe. url: without a password, for messages.
     """
 
-    def __init__(self, engine: Engine) -> None:
+    def __init__(self, engine: Engine, url: str) -> None:
         self._engine = engine
+        self._url = url
         self._connection: Connection | None = None
         self._turn = Lock()
 
     def take(self, thing: str, *, wait: float) -> None:
-        """Take the right to the `thing`, waiting at most `wait` seconds. Errors: BookBusy, naming the holder."""
+        """Take the right to the `thing`, waiting at most `wait` seconds.
+
+        Errors: BookBusy, naming the holder; ConfigError if the URL leads to no schema.
+        """
         from sourcebook.catalog.statements import explained, sql
 
         until = monotonic() + wait
-        with explained(self._engine.url.render_as_string()):
+        with explained(self._url):
             connection = self._engine.connect()
             try:
                 connection.detach()  # it ends with the right, and is no more lent to anybody
                 connection.execute(sql(_KEEP_ALIVE))
-                while not connection.execute(sql(_TRY_LOCK)).scalar_one():
+                while not (taken := connection.execute(sql(_TRY_LOCK)).scalar_one()):
+                    if taken is None:
+                        raise ConfigError(
+                            f"The schema that the catalog {self._url} is in is not there any more",
+                            remedy="Check search_path in the URL, or make the schema anew",
+                        )
                     if monotonic() >= until:
                         raise BookBusy(
                             f"{thing} is in use by {_holder(connection)}",
@@ -123,11 +159,11 @@ class WriterSession:
 
     @contextmanager
     def connection(self) -> Iterator[Connection]:
-        """What to write with: the session that holds the right, or any other connection while nobody here holds it."""
+        """What to publish with: the session that holds the right, or any other while nobody here holds it."""
         with self._turn:
             if self._connection is not None:
                 if self._connection.invalidated:  # SQLAlchemy would connect anew, without the right
-                    raise CatalogError(
+                    raise CatalogBusy(
                         "The connection to the catalog was lost, and with it the right to write",
                         remedy="Run the same command again: it goes on where this one ended",
                     )
@@ -142,8 +178,7 @@ class WriterSession:
 
 def _own_name() -> str:
     """Who we are, for those who look at the server, and for whoever finds the book in use."""
-    command = " ".join([os.path.basename(sys.argv[0] or "python"), *sys.argv[1:3]])
-    name = f"sourcebook: process {os.getpid()} on {socket.gethostname()[:20]} ({command}"
+    name = f"sourcebook: process {os.getpid()} on {socket.gethostname()[:20]} ({own_command()}"
     return name.encode("ascii", "replace").decode().replace("\0", "")[:62] + ")"  # 63 bytes is PostgreSQL's limit
 
 
@@ -158,54 +193,65 @@ def _holder(connection: Connection) -> str:
     return f"{found.name.removeprefix('sourcebook: ')}{place}{since}"
 
 
-def remedy(error: BaseException | None, reason: str) -> str | None:
-    """What can be done about an error; None if it is not PostgreSQL's.
+def advice(error: BaseException | None, reason: str) -> tuple[str, bool] | None:
+    """What can be done about an error, and whether the same may succeed later; None if it is not PostgreSQL's.
 
     By SQLSTATE (postgresql.org/docs/current/errcodes-appendix.html), else by what the client library says.
     """
     if not type(error).__module__.startswith("psycopg"):
         return None
     state = getattr(error, "sqlstate", None)
-    for known, phrases, advice in _REMEDIES:
+    for known, phrases, remedy, transient in _ADVICE:
         if state in known or re.search(phrases, reason):
-            return advice
-    return "See the log of the database server, and run: sourcebook doctor"
+            return remedy, transient
+    return "See the log of the database server, and run: sourcebook doctor", False
 
 
-_REMEDIES: tuple[tuple[tuple[str, ...], str, str], ...] = (
+_ADVICE: tuple[tuple[tuple[str, ...], str, str, bool], ...] = (
     (
         ("28P01", "28000"),
         "authentication failed|no password supplied|no pg_hba.conf entry|role .* does not exist",
         "Check user and password in the URL, or put the password into ~/.pgpass or PGPASSWORD",
+        False,
     ),
-    (("3D000",), "database .* does not exist", "Make it first: createdb NAME, or name another in the URL"),
+    (("3D000",), "database .* does not exist", "Make it first: createdb NAME, or name another in the URL", False),
     (
         ("42501",),
         "permission denied for",
         "Let the user own the database, or run in it: GRANT CREATE, USAGE ON SCHEMA public TO the_user",
+        False,
     ),
-    (("53300",), "too many clients|connection slots are reserved", "Raise max_connections, or close other clients"),
-    (("53100",), "No space left", "Free some space on the database server, and run the same command again"),
-    (("25006",), "read-only transaction", "This server is a standby: name the primary in the URL"),
-    (("40P01", "40001"), "deadlock detected", "Others wrote the same rows; try again"),
+    (
+        ("53300",),
+        "too many clients|connection slots are reserved",
+        "Raise max_connections, or close other clients",
+        True,
+    ),
+    (("53100",), "No space left", "Free some space on the database server, and run the same command again", False),
+    (("25006",), "read-only transaction", "This server is a standby: name the primary in the URL", False),
+    (("40P01", "40001", "55P03"), "deadlock detected", "Others wrote the same rows; try again", True),
     (
         (),
         "could not translate host name|failed to resolve host|Name or service not known",
         "Check the name of the host in the URL",
+        False,
     ),
     (
         (),
         "Connection refused|No such file or directory|timeout expired|timed out",
         "Check that PostgreSQL runs at the host and port of the URL, and that it can be reached from here",
+        True,
     ),
     (
-        ("57P01", "57P02", "57P03"),
+        ("57P01", "57P02", "57P03", "08000", "08003", "08006"),
         "server closed the connection|terminating connection|connection is (lost|closed)|consuming input failed",
         "The server went away or is starting; try again in a moment",
+        True,
     ),
     (
         (),
         "NUL",
         "Write the name without null characters",
+        False,
     ),
 )

@@ -6,32 +6,39 @@ import json
 from collections.abc import Iterator
 from typing import TYPE_CHECKING, Any, Final
 
-from sourcebook.catalog.catalog import Catalog
-from sourcebook.catalog.statements import metadata_from, sql
+from sourcebook.catalog.statements import access_from, metadata_from, sql
 from sourcebook.errors import NotFound
 from sourcebook.types import LedgerEntry, Passage, PassageId, Scope
 
 if TYPE_CHECKING:
     from sqlalchemy import Connection
 
+    from sourcebook.catalog.catalog import Catalog
+
 WHOLE = """
     SELECT passage.id, passage.ordinal, passage.text, passage.start_offset, passage.end_offset,
            passage.heading_path, passage.page, passage.location, passage.language, passage.text_key,
            version.number, version.title, version.metadata, document.tenant, document.uri, document.access
 """
+# SQLite joins in the order written where it says CROSS JOIN; otherwise it may begin with all documents of the tenant,
+# or with all versions that are live.
+FROM_PASSAGES = " FROM passage CROSS JOIN version CROSS JOIN document "
 LIVE = """
      WHERE version.id = passage.version_id AND document.id = version.document_id AND version.state = 'live'
 """
-# SQLite joins in the order written where it says CROSS JOIN; otherwise it may begin with all documents of the tenant.
-FROM_PASSAGES = " FROM passage CROSS JOIN version CROSS JOIN document "
-_FROM_DOCUMENTS = " FROM document CROSS JOIN version CROSS JOIN passage "
+"""What is live, beginning with passages that are known, or with all of them."""
+_FROM_DOCUMENTS = """
+      FROM document CROSS JOIN version CROSS JOIN passage
+     WHERE version.id = document.live_version_id AND passage.version_id = version.id
+"""
+"""What is live, beginning with documents."""
 _IN_PIECES: Final = {"yield_per": 1000}  # rows held in memory, where a driver would fetch all of them at once
 
 
 def all_passages(catalog: Catalog, scope: Scope) -> list[Passage]:
     """Every live passage that the scope admits, document by document in the order they came in."""
     rows = catalog.rows(
-        f"{WHOLE} {_FROM_DOCUMENTS} {LIVE} AND document.tenant = :tenant ORDER BY document.id, passage.ordinal",
+        f"{WHOLE} {_FROM_DOCUMENTS} AND document.tenant = :tenant ORDER BY document.id, passage.ordinal",
         tenant=scope.tenant,
     )
     return [passage_from(row) for row in rows if scope.admits(scope.tenant, access_from(row.access))]
@@ -85,7 +92,6 @@ def whole_document(catalog: Catalog, uri: str, scope: Scope) -> tuple[str, list[
             sql(
                 WHOLE
                 + _FROM_DOCUMENTS
-                + LIVE
                 + " AND document.tenant = :tenant AND document.uri = :uri ORDER BY passage.ordinal"
             ),
             {"tenant": scope.tenant, "uri": uri},
@@ -167,11 +173,6 @@ def export(catalog: Catalog) -> Iterator[dict[str, Any]]:
                 "end": row.end_offset,
                 "text": row.text,
             }
-
-
-def access_from(column: str) -> frozenset[str]:
-    """An access list as it is kept: names as JSON, none for everybody."""
-    return frozenset() if column == "[]" else frozenset(json.loads(column))
 
 
 def passage_from(row: Any) -> Passage:

@@ -7,7 +7,7 @@ The tables themselves are defined once, by the numbered migrations in `migration
     passage    the pieces of a version                parsed     a version's whole text, which quotes are cut from
     table_data the tables of a version, for SQL
     embedding  vectors and terms by (fingerprint, hash of the text)
-    answer     what was answered, and everything it was made from
+    answer     what was answered, and everything it was made from      answer_document   the documents among it
 """
 
 from __future__ import annotations

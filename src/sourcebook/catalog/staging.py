@@ -4,11 +4,13 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from hashlib import blake2b
 from typing import TYPE_CHECKING
 
-from sourcebook.catalog.records import Draft, Staged
-from sourcebook.catalog.statements import IN_LIST, batches, kept, names_json, now, sql
+from sourcebook.catalog.numbers import advance, take_numbers
+from sourcebook.catalog.records import Draft, Failure, Staged
+from sourcebook.catalog.statements import IN_LIST, access_from, batches, kept, names_json, now, sql
 from sourcebook.catalog.tables import write_tables
 from sourcebook.types import PassageId
 
@@ -17,12 +19,18 @@ if TYPE_CHECKING:
 
 
 def stage(connection: Connection, drafts: Sequence[Draft]) -> list[Staged]:
-    """Write versions, passages and tables, not live. The i'th result belongs to the i'th draft."""
-    staged = _numbered(connection, drafts)
+    """Write versions, passages and tables, not live. The i'th result belongs to the i'th draft.
+
+    The access lists of the drafts hold at once, for what is live of their documents as well.
+    """
+    known = known_documents(connection, [(draft.tenant, draft.uri) for draft in drafts])
+    staged = _numbered(connection, drafts, known)
     _write_documents(connection, staged)
     _write_versions(connection, staged)
     _write_texts(connection, staged)
     write_tables(connection, {one.version_id: one.draft.tables for one in staged if one.draft.tables})
+    if change_access(known, drafts):
+        advance(connection)
     return staged
 
 
@@ -32,36 +40,72 @@ def passage_id(tenant: str, uri: str, version: int, ordinal: int, text: str) -> 
     return PassageId(blake2b(place + text.encode("utf-8", "surrogatepass"), digest_size=16).hexdigest())
 
 
-def _numbered(connection: Connection, drafts: Sequence[Draft]) -> list[Staged]:
-    """Drafts with the ids and version numbers that they get. The transaction is the only one that writes."""
-    known: dict[tuple[str, str], tuple[int, int]] = {}
-    for tenant in {draft.tenant for draft in drafts}:
-        for uris in batches([draft.uri for draft in drafts if draft.tenant == tenant], IN_LIST):
+def change_access(known: Mapping[tuple[str, str], KnownDocument], coming: Sequence[Draft | Failure]) -> bool:
+    """Whether any of what is coming has another access list than what is live of its document."""
+    return any(
+        before.live and before.access != one.access
+        for one in coming
+        if (before := known.get((one.tenant, one.uri))) is not None
+    )
+
+
+@dataclass(frozen=True, kw_only=True, slots=True)
+class KnownDocument:
+    """A document that has a row. versions: numbers given out so far. live: whether a version of it is."""
+
+    id: int
+    versions: int
+    live: bool
+    access: frozenset[str]
+
+
+def known_documents(connection: Connection, names: Sequence[tuple[str, str]]) -> dict[tuple[str, str], KnownDocument]:
+    """Those of the documents, by tenant and URI, that have a row."""
+    known: dict[tuple[str, str], KnownDocument] = {}
+    for tenant in {tenant for tenant, _ in names}:
+        for uris in batches([uri for its, uri in names if its == tenant], IN_LIST):
             rows = connection.execute(
-                sql("SELECT id, uri, versions FROM document WHERE tenant = :tenant AND uri IN :uris", "uris"),
+                sql(
+                    """
+                    SELECT id, uri, versions, access, live_version_id FROM document
+                     WHERE tenant = :tenant AND uri IN :uris
+                    """,
+                    "uris",
+                ),
                 {"tenant": tenant, "uris": list(uris)},
             )
-            known.update({(tenant, row.uri): (row.id, row.versions) for row in rows})
-    next_document = int(connection.execute(sql("SELECT COALESCE(MAX(id), 0) FROM document")).scalar_one()) + 1
-    next_version = int(connection.execute(sql("SELECT COALESCE(MAX(id), 0) FROM version")).scalar_one()) + 1
+            for row in rows:
+                known[tenant, row.uri] = KnownDocument(
+                    id=row.id,
+                    versions=row.versions,
+                    live=row.live_version_id is not None,
+                    access=access_from(row.access),
+                )
+    return known
+
+
+def _numbered(
+    connection: Connection, drafts: Sequence[Draft], known: Mapping[tuple[str, str], KnownDocument]
+) -> list[Staged]:
+    """Drafts with the ids and version numbers that they get. The transaction is the only one that writes."""
+    new = sum((draft.tenant, draft.uri) not in known for draft in drafts)
+    documents = iter(take_numbers(connection, "document", new))
     staged = []
-    for draft in drafts:
-        document, versions = known.get((draft.tenant, draft.uri), (next_document, 0))
-        next_document += document == next_document
-        ids = (
-            passage_id(draft.tenant, draft.uri, versions + 1, ordinal, chunk.text)
-            for ordinal, chunk in enumerate(draft.chunks)
-        )
+    for draft, version in zip(drafts, take_numbers(connection, "version", len(drafts)), strict=True):
+        before = known.get((draft.tenant, draft.uri))
+        number = 1 if before is None else before.versions + 1
         staged.append(
             Staged(
                 draft=draft,
-                document_id=document,
-                version_id=next_version,
-                number=versions + 1,
-                passages=tuple(ids),
+                document_id=next(documents) if before is None else before.id,
+                version_id=version,
+                number=number,
+                passages=tuple(
+                    passage_id(draft.tenant, draft.uri, number, ordinal, chunk.text)
+                    for ordinal, chunk in enumerate(draft.chunks)
+                ),
             )
         )
-        next_version += 1
     return staged
 
 

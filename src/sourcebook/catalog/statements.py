@@ -9,10 +9,12 @@ from datetime import UTC, datetime
 from typing import TYPE_CHECKING, Any, TypeVar
 
 from sourcebook.catalog import postgresql
-from sourcebook.errors import CatalogError
+from sourcebook.errors import CatalogBusy, CatalogError
 from sourcebook.types import Metadata
 
 if TYPE_CHECKING:
+    import numpy as np
+    from numpy.typing import NDArray
     from sqlalchemy import TextClause
 
 T = TypeVar("T")
@@ -67,9 +69,29 @@ def kept(text: str) -> str:
     return text
 
 
+def access_from(text: str) -> frozenset[str]:
+    """An access list, or the names of an owner, as `names_json` keeps them."""
+    return frozenset() if text == "[]" else frozenset(json.loads(text))
+
+
+def vector_bytes(vector: NDArray[np.float32]) -> bytes:
+    """A vector as it is kept: float32, little endian."""
+    return vector.astype("<f4").tobytes()
+
+
+def vector_from(data: bytes) -> NDArray[np.float32]:
+    """A vector from what `vector_bytes` made of it: shape (d,)."""
+    import numpy as np
+
+    return np.frombuffer(data, "<f4").astype(np.float32, copy=False)
+
+
 @contextmanager
 def explained(url: str) -> Iterator[None]:
-    """Database errors as CatalogError, with what the user can do. url: without a password."""
+    """Database errors as CatalogError, with what the user can do; as CatalogBusy where it may pass by itself.
+
+    url: without a password.
+    """
     from sqlalchemy.exc import DBAPIError
     from sqlalchemy.exc import TimeoutError as NoConnection
 
@@ -77,10 +99,11 @@ def explained(url: str) -> Iterator[None]:
         yield
     except DBAPIError as error:
         reason = " ".join(str(error.orig).split())
-        advice = postgresql.remedy(error.orig, reason) or _remedy(reason)
-        raise CatalogError(f"The catalog {url} failed: {reason}", remedy=advice) from error
+        remedy, transient = postgresql.advice(error.orig, reason) or _advice(reason)
+        kind = CatalogBusy if transient else CatalogError
+        raise kind(f"The catalog {url} failed: {reason}", remedy=remedy) from error
     except NoConnection as error:
-        raise CatalogError(f"The catalog {url} is overloaded: {error}", remedy="Try again in a moment") from error
+        raise CatalogBusy(f"The catalog {url} is overloaded: {error}", remedy="Try again in a moment") from error
     except UnicodeEncodeError as error:
         raise CatalogError(
             f"The catalog {url} cannot keep half of a surrogate pair in a name",
@@ -88,14 +111,15 @@ def explained(url: str) -> Iterator[None]:
         ) from error
 
 
-def _remedy(reason: str) -> str:
+def _advice(reason: str) -> tuple[str, bool]:
+    """What can be done about an error of SQLite, and whether the same may succeed later."""
     lower = reason.lower()
     if "full" in lower or "disk i/o" in lower:
-        return "Free some disk space and run the same command again; what was in the book is unharmed"
+        return "Free some disk space and run the same command again; what was in the book is unharmed", False
     if "locked" in lower:
-        return "Another process is writing; try again in a moment"
+        return "Another process is writing; try again in a moment", True
     if "malformed" in lower or "not a database" in lower:
-        return "Restore the file from a backup, or move it away and sync again"
+        return "Restore the file from a backup, or move it away and sync again", False
     if "readonly" in lower or "unable to open" in lower:
-        return "Check that the folder exists and can be written"
-    return "Run: sourcebook doctor"
+        return "Check that the folder exists and can be written", False
+    return "Run: sourcebook doctor", False

@@ -12,15 +12,16 @@ from __future__ import annotations
 from collections.abc import Collection, Iterable, Sequence
 from dataclasses import replace
 from datetime import UTC, date, datetime, timedelta
-from typing import TYPE_CHECKING, TypeVar
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from sourcebook.catalog.catalog import Catalog
-from sourcebook.catalog.statements import IN_LIST, batches, now, sql
+from sourcebook.catalog.postgresql import begin_accounting
+from sourcebook.catalog.statements import IN_LIST, batches, kept, now, sql
 from sourcebook.errors import BudgetExceeded, NotFound
 from sourcebook.types import Budget, BudgetStanding, CallRecord, Period, Reservation
 
 if TYPE_CHECKING:
-    from sqlalchemy import Connection
+    from sqlalchemy import Connection, Row
 
 WHOLE_TENANT = "*"
 """The account that stands for all accounts of a tenant together."""
@@ -29,8 +30,9 @@ WHOLE_TENANT = "*"
 class UsageLedger:
     """The ledger in a catalog. Each method is one transaction; threads and processes may share it.
 
-    hold_seconds: how long a reservation stands without being renewed; after that its process counts as dead, its
-    money is free again, and the ledger says that the call was lost. Errors: CatalogError.
+    hold_seconds: how long a reservation stands without being renewed; after that its process counts as dead, and the
+    ledger has the call as lost, at all that was held for it: what it really cost, nobody can say any more.
+    Errors: CatalogError.
     """
 
     def __init__(self, catalog: Catalog, *, hold_seconds: float = 180.0) -> None:
@@ -53,10 +55,11 @@ class UsageLedger:
         Settling twice is settling once.
         """
         with self.catalog.writing() as connection:
-            if connection.dialect.name == "postgresql":  # one after the other, as SQLite's writers are anyway
-                connection.execute(sql("LOCK TABLE reservation IN SHARE ROW EXCLUSIVE MODE"))
+            begin_accounting(connection)
+            over = [*release, *(one.id for one in settle)]
+            _find_again(connection, over)
             _settle(connection, [_kept(one) for one in settle])
-            _drop(connection, [*release, *(one.id for one in settle)])
+            _drop(connection, over)
             self._renew(connection, renew)
             if not reserve:
                 return []
@@ -85,7 +88,7 @@ class UsageLedger:
         for one in wanted:
             payer, day = (one.tenant, one.account), one.at[:10]
             if payer not in budgets:
-                budgets[payer] = _budgets(connection, tenant=one.tenant, accounts=(one.account, WHOLE_TENANT))
+                budgets[payer] = _binding(connection, one.tenant, one.account)
             amounts: list[tuple[Budget, list[int]]] = []
             for budget in budgets[payer]:
                 key = (budget, _days(budget.period, day)[0])
@@ -143,7 +146,12 @@ class UsageLedger:
                     VALUES (:tenant, :account, :period, :limit)
                     ON CONFLICT (tenant, account, period) DO UPDATE SET cost_limit = excluded.cost_limit
                 """),
-                {"tenant": budget.tenant, "account": budget.account, "period": budget.period, "limit": budget.limit},
+                {
+                    "tenant": kept(budget.tenant),
+                    "account": kept(budget.account),
+                    "period": budget.period,
+                    "limit": budget.limit,
+                },
             )
 
     def remove_budget(self, *, tenant: str, account: str, period: Period) -> None:
@@ -151,7 +159,7 @@ class UsageLedger:
         with self.catalog.writing() as connection:
             removed = connection.execute(
                 sql("DELETE FROM budget WHERE tenant = :tenant AND account = :account AND period = :period"),
-                {"tenant": tenant, "account": account, "period": period},
+                {"tenant": kept(tenant), "account": kept(account), "period": period},
             ).rowcount
         if not removed:
             raise NotFound(
@@ -165,14 +173,17 @@ class UsageLedger:
         return frozenset((row.tenant, row.account) for row in rows)
 
     def standings(self, *, tenant: str | None = None, account: str | None = None) -> list[BudgetStanding]:
-        """Budgets and what is left of them today: of one tenant, or those that bind one account of it, or all."""
+        """Budgets and what is left of them today: all, or of one tenant, or those that bind one account of it."""
+        assert account is None or tenant is not None
         day = now()[:10]
-        accounts = None if account is None else (account, WHOLE_TENANT)
         with self.catalog.reading() as connection:
-            return [
-                _standing(budget, day, *_used(connection, budget, day))
-                for budget in _budgets(connection, tenant=tenant, accounts=accounts)
-            ]
+            if tenant is None:
+                budgets = _budgets(connection, "")
+            elif account is None:
+                budgets = _budgets(connection, "WHERE tenant = :tenant", tenant=kept(tenant))
+            else:
+                budgets = _binding(connection, kept(tenant), kept(account))
+            return [_standing(budget, day, *_used(connection, budget, day)) for budget in budgets]
 
 
 # --- within a transaction -------------------------------------------------------------------------------------
@@ -180,9 +191,8 @@ class UsageLedger:
 
 def _settle(connection: Connection, calls: Iterable[CallRecord]) -> None:
     """Rows for calls that have none yet, and their costs added to the sums of their day."""
-    costs: dict[tuple[str, str, str], int] = {}
-    for one in calls:
-        written = connection.execute(
+    written = [
+        connection.execute(
             sql("""
                 INSERT INTO usage (id, at, day, tenant, account, purpose, answer_id, model, request_id, outcome,
                                    input_tokens, cached_tokens, cache_write_tokens, output_tokens,
@@ -190,22 +200,38 @@ def _settle(connection: Connection, calls: Iterable[CallRecord]) -> None:
                 VALUES (:id, :at, :day, :tenant, :account, :purpose, :answer_id, :model, :request_id, :outcome,
                         :input_tokens, :cached_tokens, :cache_write_tokens, :output_tokens,
                         :reasoning_tokens, :counted_by, :exact, :cost, :reserved)
-                ON CONFLICT (id) DO UPDATE
-                   SET request_id = excluded.request_id, outcome = excluded.outcome,
-                       answer_id = excluded.answer_id, model = excluded.model,
-                       input_tokens = excluded.input_tokens, cached_tokens = excluded.cached_tokens,
-                       cache_write_tokens = excluded.cache_write_tokens, output_tokens = excluded.output_tokens,
-                       reasoning_tokens = excluded.reasoning_tokens, counted_by = excluded.counted_by,
-                       exact = excluded.exact, cost = excluded.cost
-                 WHERE usage.outcome = 'lost'
-                RETURNING id
+                ON CONFLICT (id) DO NOTHING
+                RETURNING tenant, account, day, cost
             """),
             _row(one),
         ).first()
-        if written is not None and one.usage.cost:
-            for account in {one.account, WHOLE_TENANT}:
-                key = (one.tenant, account, one.at[:10])
-                costs[key] = costs.get(key, 0) + one.usage.cost
+        for one in calls
+    ]
+    _spend(connection, [row for row in written if row is not None])
+
+
+def _find_again(connection: Connection, ids: Sequence[str]) -> None:
+    """Calls that were thought to be lost and were not: their rows go, and what they were taken to have cost."""
+    for some in batches(ids, IN_LIST):
+        found = connection.execute(
+            sql(
+                """
+                DELETE FROM usage WHERE id IN :some AND outcome = 'lost' RETURNING tenant, account, day, cost
+                """,
+                "some",
+            ),
+            {"some": some},
+        ).all()
+        _spend(connection, found, sign=-1)
+
+
+def _spend(connection: Connection, rows: Iterable[Row[Any]], *, sign: int = 1) -> None:
+    """Add the costs of calls to the sums of their days, or take them off."""
+    costs: dict[tuple[str, str, str], int] = {}
+    for row in rows:
+        for account in {row.account, WHOLE_TENANT} if row.cost else ():
+            key = (row.tenant, account, row.day)
+            costs[key] = costs.get(key, 0) + sign * row.cost
     if costs:
         connection.execute(
             sql("""
@@ -220,7 +246,16 @@ def _settle(connection: Connection, calls: Iterable[CallRecord]) -> None:
 
 
 def _row(call: CallRecord) -> dict[str, object]:
+    """The call as it is kept. A number that no call can have, as some servers send, is cut to what a column takes."""
     usage = call.usage
+    tokens = {
+        "input_tokens": usage.input_tokens,
+        "cached_tokens": usage.cached_tokens,
+        "cache_write_tokens": usage.cache_write_tokens,
+        "output_tokens": usage.output_tokens,
+        "reasoning_tokens": usage.reasoning_tokens,
+    }
+    possible = {name: min(max(number, 0), _MOST_TOKENS) for name, number in tokens.items()}
     return {
         "id": call.id,
         "at": call.at,
@@ -232,31 +267,34 @@ def _row(call: CallRecord) -> dict[str, object]:
         "model": call.model,
         "request_id": call.request_id,
         "outcome": call.outcome,
-        "input_tokens": usage.input_tokens,
-        "cached_tokens": usage.cached_tokens,
-        "cache_write_tokens": usage.cache_write_tokens,
-        "output_tokens": usage.output_tokens,
-        "reasoning_tokens": usage.reasoning_tokens,
+        **possible,
         "counted_by": usage.counted_by,
-        "exact": usage.exact,
-        "cost": usage.cost if usage.priced or usage.cost else None,
+        "exact": usage.exact and possible == tokens,
+        "cost": min(usage.cost, _MOST_COST) if usage.priced or usage.cost else None,
         "reserved": call.reserved,
     }
+
+
+_MOST_TOKENS = 2**31 - 1
+_MOST_COST = 2**53  # nine billion dollars; sums of them stay within a column
 
 
 Payer = TypeVar("Payer", CallRecord, Reservation)
 
 
 def _kept(one: Payer) -> Payer:
-    """With names as databases take them: without halves of characters and null characters, whoever sent them."""
-
-    def clean(name: str) -> str:
-        return name.encode("utf-8", "replace").decode().replace("\0", "")
-
+    """With texts as databases take them, whoever sent them."""
     one = replace(
-        one, tenant=clean(one.tenant), account=clean(one.account), purpose=clean(one.purpose), model=clean(one.model)
+        one, tenant=kept(one.tenant), account=kept(one.account), purpose=kept(one.purpose), model=kept(one.model)
     )
-    return replace(one, request_id=clean(one.request_id)) if isinstance(one, CallRecord) else one
+    if not isinstance(one, CallRecord):
+        return one
+    return replace(
+        one,
+        request_id=kept(one.request_id),
+        answer_id=None if one.answer_id is None else kept(one.answer_id),
+        usage=replace(one.usage, counted_by=kept(one.usage.counted_by)),
+    )
 
 
 def _drop(connection: Connection, ids: Sequence[str]) -> None:
@@ -265,41 +303,46 @@ def _drop(connection: Connection, ids: Sequence[str]) -> None:
 
 
 def _expire(connection: Connection) -> None:
-    """Free what dead processes held. What their calls cost is not known, and the ledger says so."""
+    """Take the calls of dead processes for lost, at what was held for them, so that no budget is passed unseen."""
     stamp = {"now": now()}
-    connection.execute(
+    lost = connection.execute(
         sql("""
             INSERT INTO usage (id, at, day, tenant, account, purpose, answer_id, model, request_id, outcome,
                                input_tokens, cached_tokens, cache_write_tokens, output_tokens, reasoning_tokens,
                                counted_by, exact, cost, reserved)
             SELECT id, at, day, tenant, account, purpose, NULL, model, '', 'lost',
-                   0, 0, 0, 0, 0, '', FALSE, NULL, amount
+                   0, 0, 0, 0, 0, '', FALSE, amount, amount
               FROM reservation
              WHERE expires < :now
             ON CONFLICT (id) DO NOTHING
+            RETURNING tenant, account, day, cost
         """),
         stamp,
-    )
+    ).all()
+    _spend(connection, lost)
     connection.execute(sql("DELETE FROM reservation WHERE expires < :now"), stamp)
 
 
-def _budgets(connection: Connection, *, tenant: str | None, accounts: tuple[str, ...] | None) -> list[Budget]:
+def _binding(connection: Connection, tenant: str, account: str) -> list[Budget]:
+    """The budgets that one account of a tenant is bound by."""
+    return _budgets(
+        connection,
+        "WHERE tenant = :tenant AND account IN (:account, :whole)",
+        tenant=tenant,
+        account=account,
+        whole=WHOLE_TENANT,
+    )
+
+
+def _budgets(connection: Connection, where: str, **names: str) -> list[Budget]:
     rows = connection.execute(
-        sql(
-            """
+        sql(f"""
             SELECT tenant, account, period, cost_limit
               FROM budget
-             WHERE (tenant = :tenant OR :every_tenant) AND (account IN :accounts OR :every_account)
+             {where}
              ORDER BY tenant, account, period
-            """,
-            "accounts",
-        ),
-        {
-            "tenant": tenant or "",
-            "accounts": list(accounts or ("",)),
-            "every_tenant": tenant is None,
-            "every_account": accounts is None,
-        },
+        """),  # noqa: S608
+        names,
     ).all()
     return [
         Budget(tenant=row.tenant, account=row.account, period=row.period, limit=int(row.cost_limit)) for row in rows
@@ -307,25 +350,24 @@ def _budgets(connection: Connection, *, tenant: str | None, accounts: tuple[str,
 
 
 def _used(connection: Connection, budget: Budget, day: str) -> tuple[int, int]:
-    """(settled, held) in the period that the day belongs to; one statement, so that a call is in one of the two."""
+    """(settled or lost, held) in the period that the day belongs to.
+
+    One statement, so that a call is in one of the two. What has expired is lost, whether or not it is booked so yet.
+    """
     first, last = _days(budget.period, day)
+    account = "" if budget.account == WHOLE_TENANT else "AND account = :account"
     row = connection.execute(
-        sql("""
+        sql(f"""
             SELECT (SELECT COALESCE(SUM(cost), 0) FROM spending
                      WHERE tenant = :tenant AND account = :account AND day >= :first AND day <= :last) AS spent,
-                   (SELECT COALESCE(SUM(amount), 0) FROM reservation
-                     WHERE tenant = :tenant AND (account = :account OR :whole)
-                       AND day >= :first AND day <= :last) AS held
-        """),
-        {
-            "tenant": budget.tenant,
-            "account": budget.account,
-            "whole": budget.account == WHOLE_TENANT,
-            "first": first,
-            "last": last,
-        },
+                   COALESCE(SUM(CASE WHEN expires < :now THEN amount ELSE 0 END), 0) AS lost,
+                   COALESCE(SUM(CASE WHEN expires < :now THEN 0 ELSE amount END), 0) AS held
+              FROM reservation
+             WHERE tenant = :tenant {account} AND day >= :first AND day <= :last
+        """),  # noqa: S608
+        {"tenant": budget.tenant, "account": budget.account, "first": first, "last": last, "now": now()},
     ).one()
-    return int(row.spent), int(row.held)
+    return int(row.spent) + int(row.lost), int(row.held)
 
 
 def _days(period: Period, day: str) -> tuple[str, str]:

@@ -4,14 +4,27 @@ from __future__ import annotations
 
 import json
 from collections.abc import Iterator
+from dataclasses import asdict
 from typing import TYPE_CHECKING, TextIO, TypedDict
 
 import click
 
-from sourcebook.commands.base import asking_options, home_option, json_option, opened, print_json, run, scope_of
-from sourcebook.errors import SourcebookError
+from sourcebook.commands.base import (
+    FAILED,
+    account_option,
+    asking_options,
+    error_json,
+    home_option,
+    json_option,
+    opened,
+    print_json,
+    run,
+    scope_of,
+)
+from sourcebook.errors import ModelError, SourcebookError
 
 if TYPE_CHECKING:
+    from sourcebook.book import Sourcebook
     from sourcebook.types import Scope
 
 
@@ -34,8 +47,13 @@ class Asking(TypedDict):
     multiple=True,
     help="Add this file or folder and sync first, all in one go (repeatable)",
 )
-@click.option("--conversation", metavar="ID", help="Ask within this conversation, or begin one with: new")
-@click.option("--account", default="default", show_default=True, metavar="NAME", help="Whose budget pays")
+@click.option(
+    "--conversation",
+    metavar="ID",
+    help="Ask within this conversation (its id, the start of it, or last), or begin one with: new",
+)
+@click.option("--estimate", is_flag=True, help="Say what it would cost, and ask nobody")
+@account_option
 @click.option("--seconds", type=click.FloatRange(0, min_open=True), metavar="N", help="How long it may take")
 @asking_options
 @home_option
@@ -44,6 +62,7 @@ def ask(
     question: str | None,
     sources: tuple[str, ...],
     conversation: str | None,
+    estimate: bool,
     account: str,
     seconds: float | None,
     where: str | None,
@@ -54,9 +73,12 @@ def ask(
     as_json: bool,
 ) -> None:
     """Answer QUESTION from the documents, and name the sources."""
-    from sourcebook.display import answer_json, show_answer
+    from sourcebook.commands.as_json import answer_json
+    from sourcebook.commands.printing import show_answer, show_estimates
 
     questions = _questions(question, batch)
+    if estimate and conversation == "new":
+        raise click.UsageError("There is nothing in a new conversation to estimate with")
 
     async def work() -> None:
         async with opened(own_home, create=bool(sources), bar=not as_json) as book:
@@ -66,22 +88,42 @@ def ask(
             if sources:
                 await book.sync(wait=60.0)
             scope = scope_of(tenant, names)
-            within = book.converse(scope=scope) if conversation == "new" else conversation
+            within = _within(book, conversation, scope)
             options: Asking = {
                 "scope": scope, "where": where, "conversation": within, "account": account, "seconds": seconds
             }  # fmt: skip
+            failed = 0
             for name, text in questions:
+                if estimate:
+                    rows = await book.estimate(text, scope=scope, where=where, conversation=within)
+                    print_json({"estimates": [asdict(one) for one in rows]}) if as_json else show_estimates(rows)
+                    continue
+                more = {} if within is None else {"conversation": within}
                 if batch is not None:
-                    print_json({"id": name, **answer_json(await book.ask(text, **options))})
+                    try:
+                        print_json({"id": name, **answer_json(await book.ask(text, **options)), **more})
+                    except ModelError as error:  # the other questions are asked all the same
+                        print_json({"id": name, **error_json(error)})
+                        failed += 1
                 elif as_json:
-                    more = {} if within is None else {"conversation": within}
                     print_json({**answer_json(await book.ask(text, **options)), **more})
                 else:
                     await show_answer(book.stream(text, **options))
                     if conversation == "new":
                         click.echo(f"The conversation is {within}", err=True)
+            if failed:
+                raise click.exceptions.Exit(FAILED)
 
     run(work())
+
+
+def _within(book: Sourcebook, conversation: str | None, scope: Scope) -> str | None:
+    """The id of the conversation that is meant. Errors: NotFound."""
+    from sourcebook.commands.conversations import resumed
+
+    if conversation is None:
+        return None
+    return book.converse(scope=scope) if conversation == "new" else resumed(book, conversation, scope).id
 
 
 @click.command()
@@ -101,7 +143,8 @@ def search(
     as_json: bool,
 ) -> None:
     """Find the passages that matter for QUESTION, best first."""
-    from sourcebook.display import hits_json, show_hits
+    from sourcebook.commands.as_json import hits_json
+    from sourcebook.commands.printing import show_hits
 
     questions = _questions(question, batch)
 

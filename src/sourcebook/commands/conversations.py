@@ -1,15 +1,15 @@
-"""Conversations and what is remembered: chat, conversations, examples."""
+"""Conversations and what is remembered: chat, conversations."""
 
 from __future__ import annotations
 
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict
-from typing import TYPE_CHECKING, Any, TextIO
+from typing import TYPE_CHECKING
 
 import click
 
-from sourcebook.commands.base import home_option, json_option, opened, print_json, run, scope_of
+from sourcebook.commands.base import counted, home_option, json_option, opened, print_json, run, scope_of
 from sourcebook.commands.lines import typed_lines
 from sourcebook.errors import NotFound, SourcebookError
 
@@ -20,9 +20,6 @@ if TYPE_CHECKING:
 
 _as_option = click.option("--as", "names", metavar="NAME", multiple=True, help="As this user or group (repeatable)")
 _tenant_option = click.option("--tenant", default="default", show_default=True, metavar="NAME", help="Whose")
-_collection_option = click.option(
-    "--collection", default="default", show_default=True, metavar="NAME", help="A set of examples of its own"
-)
 
 
 # --- chat ---------------------------------------------------------------------------------------------------
@@ -47,7 +44,7 @@ def chat(
     async def work() -> None:
         async with opened(own_home) as book:
             scope = scope_of(tenant, names)
-            conversation = _resumed(book, resume, scope) if resume else None
+            conversation = resumed(book, resume, scope) if resume else None
             if conversation and sys.stdin.isatty() and not as_json:
                 _show_turns(conversation, last=4)
             name = conversation.id if conversation else None
@@ -68,7 +65,8 @@ def chat(
 
 
 async def _reply(book: Sourcebook, name: str, question: str, scope: Scope, where: str | None, as_json: bool) -> None:
-    from sourcebook.display import answer_json, show_answer
+    from sourcebook.commands.as_json import answer_json
+    from sourcebook.commands.printing import show_answer
 
     if not as_json:
         await show_answer(book.stream(question, scope=scope, where=where, conversation=name))
@@ -115,12 +113,13 @@ def list_(limit: int, names: tuple[str, ...], tenant: str, own_home: str | None,
 @json_option
 def show(name: str, names: tuple[str, ...], tenant: str, own_home: str | None, as_json: bool) -> None:
     """The turns of the conversation ID; the start of its id, or `last`, will do."""
+    from sourcebook.commands.as_json import conversation_json
 
     async def work() -> None:
         async with opened(own_home) as book:
-            conversation = _resumed(book, name, scope_of(tenant, names))
+            conversation = resumed(book, name, scope_of(tenant, names))
             if as_json:
-                print_json(_conversation_json(conversation))
+                print_json(conversation_json(conversation))
             else:
                 _show_turns(conversation)
 
@@ -153,7 +152,7 @@ def delete(
             if as_json:
                 print_json({"deleted": list(dict.fromkeys(wanted))})
             else:
-                _counted("Deleted", len(set(wanted)), "conversation")
+                counted("Deleted", len(set(wanted)), "conversation")
 
     run(work())
 
@@ -200,12 +199,12 @@ def forget(ids: tuple[str, ...], names: tuple[str, ...], tenant: str, own_home: 
             wanted = list(dict.fromkeys(_matching(known, one, "fact", "facts") for one in ids))
             for one in wanted:
                 delete_fact(book.catalog, one, scope, scope.principals)
-            print_json({"forgotten": wanted}) if as_json else _counted("Forgot", len(wanted), "fact")
+            print_json({"forgotten": wanted}) if as_json else counted("Forgot", len(wanted), "fact")
 
     run(work())
 
 
-def _resumed(book: Sourcebook, name: str, scope: Scope) -> Conversation:
+def resumed(book: Sourcebook, name: str, scope: Scope) -> Conversation:
     """The conversation that this id, its start, or `last` names. Errors: NotFound."""
     from sourcebook.catalog.conversations import list_conversations, read_conversation
 
@@ -247,130 +246,6 @@ def _show_turns(conversation: Conversation, last: int | None = None) -> None:
             click.echo(click.style(f"{REMOVED}\n", dim=True))
         else:
             click.echo(f"{turn.text or 'I do not know: nothing in the documents supports an answer.'}\n")
-
-
-def _conversation_json(conversation: Conversation) -> dict[str, Any]:
-    return {
-        "id": conversation.id,
-        "started": conversation.started,
-        "touched": conversation.touched,
-        "summary": conversation.summary,
-        "summarised": conversation.summarised,
-        "turns": [
-            {
-                "number": turn.number,
-                "at": turn.at,
-                "role": turn.role,
-                "text": turn.text,
-                "removed": turn.removed,
-                "answer_id": turn.answer_id,
-            }
-            for turn in conversation.turns
-        ],
-    }
-
-
-# --- examples -----------------------------------------------------------------------------------------------
-
-
-@click.group()
-def examples() -> None:
-    """Questions with good answers, which show models the manner that is wanted."""
-
-
-@examples.command()
-@click.argument("file", type=click.File("r", encoding="utf-8", errors="surrogateescape"), required=False)
-@click.option("--question", metavar="TEXT", help="One example's question")
-@click.option("--answer", metavar="TEXT", help="And its answer")
-@_collection_option
-@_tenant_option
-@home_option
-@json_option
-def add(
-    file: TextIO | None,
-    question: str | None,
-    answer: str | None,
-    collection: str,
-    tenant: str,
-    own_home: str | None,
-    as_json: bool,
-) -> None:
-    """Add examples: of FILE, one {"question": ..., "answer": ...} a line (- is standard input), or a single one.
-
-    A question that is known gets the new answer.
-    """
-    from sourcebook.prompt.examples import add_examples, parse_examples
-
-    single = bool(question and question.strip() and answer and answer.strip())
-    if (file is not None) == single or (question is None) != (answer is None):
-        raise click.UsageError("Give a FILE, or --question and --answer")
-    if file is not None:
-        pairs = parse_examples(file, getattr(file, "name", "standard input"))
-    else:
-        assert question is not None
-        assert answer is not None
-        pairs = [(question, answer)]
-
-    async def work() -> None:
-        async with opened(own_home) as book:
-            ids = await add_examples(book.catalog, pairs, embedder=book.embedder, tenant=tenant, collection=collection)
-            print_json({"examples": ids}) if as_json else _counted("Added", len(set(ids)), "example")
-
-    run(work())
-
-
-@examples.command("list")
-@click.option("--collection", metavar="NAME", help="Only this set [default: all]")
-@_tenant_option
-@home_option
-@json_option
-def list_examples(collection: str | None, tenant: str, own_home: str | None, as_json: bool) -> None:
-    """The examples, in the order they were added."""
-    from sourcebook.catalog.examples import read_examples
-
-    async def work() -> None:
-        async with opened(own_home) as book:
-            found = read_examples(book.catalog, tenant=tenant, collection=collection)
-            if as_json:
-                keys = ("id", "collection", "question", "answer", "added")
-                print_json({"examples": [{key: getattr(one, key) for key in keys} for one in found]})
-                return
-            for one in found:
-                click.echo(f"{click.style(one.id, fg='cyan')}  {one.collection}")
-                click.echo(f"  {' '.join(one.question.split())}\n  {' '.join(one.answer.split())}\n")
-            if not found:
-                click.echo("No examples. Add some: sourcebook examples add FILE")
-
-    run(work())
-
-
-@examples.command()
-@click.argument("ids", metavar="ID...", nargs=-1)
-@click.option("--collection", metavar="NAME", help="All of this set instead")
-@_tenant_option
-@home_option
-@json_option
-def remove(ids: tuple[str, ...], collection: str | None, tenant: str, own_home: str | None, as_json: bool) -> None:
-    """Remove examples by their ids, or a whole collection."""
-    from sourcebook.catalog.examples import delete_collection, delete_examples
-
-    if bool(ids) == (collection is not None):
-        raise click.UsageError("Name the examples, or a --collection")
-
-    async def work() -> None:
-        async with opened(own_home) as book:
-            if collection is not None:
-                removed = delete_collection(book.catalog, collection, tenant=tenant)
-            else:
-                delete_examples(book.catalog, ids, tenant=tenant)
-                removed = len(set(ids))
-            print_json({"removed": removed}) if as_json else _counted("Removed", removed, "example")
-
-    run(work())
-
-
-def _counted(what: str, number: int, of: str) -> None:
-    click.echo(f"{what} {number} {of}{'' if number == 1 else 's'}")
 
 
 _WHOLE_ID = 32  # letters of a conversation's id

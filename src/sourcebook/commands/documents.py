@@ -66,12 +66,13 @@ def add(
 @click.command()
 @click.option("--watch", is_flag=True, help="Go on, and follow changes as they happen, until interrupted")
 @click.option("--retry", is_flag=True, help="Also try failed documents again that have not changed")
+@click.option("--allow-empty", is_flag=True, help="Take a source that lists nothing any more for emptied on purpose")
 @click.option("--wait", type=float, default=0.0, metavar="SECONDS", help="Wait for another process that is writing")
 @home_option
 @json_option
-def sync(watch: bool, retry: bool, wait: float, own_home: str | None, as_json: bool) -> None:
+def sync(watch: bool, retry: bool, allow_empty: bool, wait: float, own_home: str | None, as_json: bool) -> None:
     """Bring the book up to date: new and changed documents go in, missing ones go out at once."""
-    from sourcebook.display import show_report
+    from sourcebook.commands.printing import show_report
 
     def show(report: SyncReport) -> None:
         if as_json:
@@ -84,10 +85,10 @@ def sync(watch: bool, retry: bool, wait: float, own_home: str | None, as_json: b
             if not book.sources():
                 raise NotFound("The book follows no source", remedy="Name one first: sourcebook add FOLDER")
             if watch:
-                async for report in book.watch(wait=wait):
+                async for report in book.watch(allow_empty=allow_empty, wait=wait):
                     show(report)
             else:
-                show(await book.sync(retry=retry, wait=wait))
+                show(await book.sync(retry=retry, allow_empty=allow_empty, wait=wait))
 
     run(work())
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import re
 import sys
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,8 @@ if TYPE_CHECKING:
 def key() -> None:
     """Keep the keys of model providers. They stand in the environment or in the book's folder, never in settings.
 
-    PROVIDER is what stands before the colon of a model's URL ("openai"), or the host of one that begins with https.
+    PROVIDER is what stands before the colon of a model's URL ("openai"), or the host of one that begins with https;
+    or the whole URL of a model.
     """
 
 
@@ -29,7 +31,7 @@ def key() -> None:
 def set_key(provider: str, encrypt: bool, own_home: str | None) -> None:
     """Keep the key of PROVIDER; it is asked for, or read from standard input. Nobody else can read the file."""
     keys = _keys(own_home)
-    _known(provider)
+    provider = _named(provider)
     said = click.prompt(f"Key for {provider}", hide_input=True) if sys.stdin.isatty() else sys.stdin.readline()
     if encrypt:
         path = keys.encrypt(provider, said, _passphrase(new=not keys.store().names()))
@@ -64,6 +66,7 @@ def list_keys(own_home: str | None, as_json: bool) -> None:
 @home_option
 def remove_key(provider: str, own_home: str | None) -> None:
     """Forget the key of PROVIDER. One in the environment stays."""
+    provider = _named(provider)
     files = _keys(own_home).remove(provider, passphrase=_passphrase)
     if not files:
         click.echo(f"The book has no key for {provider}", err=True)
@@ -84,21 +87,25 @@ def _variables(provider: str) -> tuple[str, ...]:
     return PRESETS[provider].keys if provider in PRESETS else ()
 
 
-def _known(provider: str) -> None:
-    """A provider's name, or a host; a slip in a name should not end as a key that nobody finds."""
+def _named(said: str) -> str:
+    """What a key is kept under: a provider's name, or a host. A slip should not end as a key that nobody finds."""
     from sourcebook.errors import ConfigError
     from sourcebook.models.keys import looks_like_key
     from sourcebook.models.providers import PRESETS
 
-    if looks_like_key(provider):
+    if looks_like_key(said):
         raise ConfigError(
             "This looks like a key, and it stands in the history of your shell now",
             remedy="Have the vendor replace it, and write: sourcebook key set PROVIDER",
         )
-    if provider not in PRESETS and not any(mark in provider for mark in ".:") and provider != "localhost":
-        raise ConfigError(
-            f"{provider!r} is neither a provider nor a host", remedy=f"Known: {', '.join(sorted(PRESETS))}"
-        )
+    provider = said.partition(":")[0]
+    if provider in PRESETS:
+        return provider
+    host = said.partition("://")[2] or said
+    host = re.split(r"[/?#]", host, maxsplit=1)[0].rpartition("@")[2]
+    if not any(mark in host for mark in ".:") and host != "localhost":
+        raise ConfigError(f"{host!r} is neither a provider nor a host", remedy=f"Known: {', '.join(sorted(PRESETS))}")
+    return host
 
 
 def _passphrase(*, new: bool = False) -> str:

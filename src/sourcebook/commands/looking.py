@@ -15,7 +15,7 @@ from sourcebook.commands.base import FAILED, home_option, json_option, opened, p
 @json_option
 def status(failed: bool, own_home: str | None, as_json: bool) -> None:
     """The ledger: what is in the book, what failed and why."""
-    from sourcebook.display import show_status
+    from sourcebook.commands.printing import show_status
 
     async def work() -> None:
         async with opened(own_home) as book:
@@ -42,7 +42,8 @@ def status(failed: bool, own_home: str | None, as_json: bool) -> None:
 @json_option
 def show(name: str, names: tuple[str, ...], tenant: str, own_home: str | None, as_json: bool) -> None:
     """Show NAME as the book sees it: a document (path or URI), a passage or an answer (their ids)."""
-    from sourcebook.display import passage_json, show_document, show_record
+    from sourcebook.commands.as_json import passage_json
+    from sourcebook.commands.printing import show_document, show_record
 
     async def work() -> None:
         async with opened(own_home) as book:
@@ -65,8 +66,8 @@ def show(name: str, names: tuple[str, ...], tenant: str, own_home: str | None, a
 @json_option
 def doctor(repair: bool, own_home: str | None, as_json: bool) -> None:
     """Check that everything the book needs is there and in order."""
-    from sourcebook.display import show_findings
-    from sourcebook.doctor import examine
+    from sourcebook.book.doctor import examine
+    from sourcebook.commands.printing import show_findings
 
     async def work() -> None:
         async with opened(own_home) as book:

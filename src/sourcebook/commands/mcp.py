@@ -35,6 +35,8 @@ if TYPE_CHECKING:
     multiple=True,
     help="Documents below URI are found below URL, for whoever follows a citation (repeatable)",
 )
+@click.option("--account", default="default", show_default=True, metavar="NAME", help="Who pays for answers")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), metavar="N", help="For one answer at most")
 @home_option
 def mcp(
     address: str | None,
@@ -44,6 +46,8 @@ def mcp(
     tenant: str,
     top: int,
     links: tuple[str, ...],
+    account: str,
+    seconds: float | None,
     own_home: str | None,
 ) -> None:
     """Serve the book to assistants over MCP, with search, fetch and ask.
@@ -60,6 +64,8 @@ def mcp(
         where=None if where is None else parse_filter(where),
         top=top,
         links=dict(map(_link, links)),
+        account=account,
+        seconds=seconds,
     )
 
     async def work() -> None:

@@ -3,15 +3,27 @@
 from __future__ import annotations
 
 import json
+from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from sourcebook.commands.base import home_option, json_option, opened, print_json, run, scope_of
+from sourcebook.commands.base import (
+    FAILED,
+    account_option,
+    harmless,
+    home_option,
+    json_option,
+    opened,
+    print_json,
+    run,
+    scope_of,
+)
 
 if TYPE_CHECKING:
-    from sourcebook.evaluate.compare import Measured
+    from sourcebook.evaluate.compare import Asked, Measured
+    from sourcebook.models.base import Model
     from sourcebook.replay import Replay
 
 _MODEL = "MODEL"
@@ -25,6 +37,7 @@ _FILE = click.Path(dir_okay=False, path_type=Path)
 @click.option("--show", is_flag=True, help="Print the request as it is sent, without the key")
 @click.option("--as", "names", metavar="NAME", multiple=True, help="Look as this user or group (repeatable)")
 @click.option("--tenant", default="default", show_default=True, metavar="NAME", help="Whose")
+@click.option("--account", metavar="NAME", help="Whose budget pays [default: the one that paid then]")
 @home_option
 @json_option
 def replay(
@@ -34,44 +47,34 @@ def replay(
     show: bool,
     names: tuple[str, ...],
     tenant: str,
+    account: str | None,
     own_home: str | None,
     as_json: bool,
 ) -> None:
-    """Rebuild the exact request of ANSWER (its id), run it again, and show the difference."""
+    """Rebuild the exact request of ANSWER, run it again, and show the difference.
+
+    ANSWER is its id, the start of its id, or `last`. With --check, the exit code is 1 if the request differs.
+    """
 
     async def work() -> None:
+        from sourcebook.commands.as_json import replay_json
         from sourcebook.replay import replay as again
 
+        scope = scope_of(tenant, names)
         async with opened(own_home) as book:
-            done = await again(book, answer, model=model, run=not check, scope=scope_of(tenant, names))
+            done = await again(book, answer, model=model, run=not check, scope=scope, account=account)
         if as_json:
-            print_json(_replay_json(done, ran=not check, show=show))
+            print_json(replay_json(done, ran=not check, show=show))
         else:
             _show_replay(done, ran=not check, show=show)
+        if check and done.same_bytes is False:
+            raise click.exceptions.Exit(FAILED)
 
     run(work())
 
 
-def _replay_json(done: Replay, *, ran: bool, show: bool) -> dict[str, Any]:
-    record: dict[str, Any] = {
-        "answer_id": done.answer_id,
-        "question": done.question,
-        "model_before": done.model_before,
-        "model_after": done.model_after,
-        "same_bytes": done.same_bytes,
-        "before": done.before,
-    }
-    if done.why_not:
-        record["why_not"] = done.why_not
-    if ran:
-        record |= {"after": done.after, "same_text": done.same_text}
-    if show:
-        record["request"] = done.body.decode("utf-8", "replace")
-    return record
-
-
 def _show_replay(done: Replay, *, ran: bool, show: bool) -> None:
-    click.echo(click.style(done.question, bold=True))
+    click.echo(click.style(harmless(done.question), bold=True))
     if show:
         click.echo(json.dumps(json.loads(done.body), indent=2, ensure_ascii=False))
     match done.same_bytes:
@@ -84,11 +87,11 @@ def _show_replay(done: Replay, *, ran: bool, show: bool) -> None:
     if not ran:
         return
     if done.same_text:
-        click.echo(f"{done.model_after} gives the same answer:\n{done.after or '(it does not know)'}")
+        click.echo(f"{done.model_after} gives the same answer:\n{harmless(done.after) or '(it does not know)'}")
         return
     for line in done.difference():
         colour = {"-": "red", "+": "green", "@": "cyan"}.get(line[:1])
-        click.echo(click.style(line, fg=colour))
+        click.echo(click.style(harmless(line), fg=colour))
 
 
 @click.command()
@@ -113,6 +116,7 @@ def _show_replay(done: Replay, *, ran: bool, show: bool) -> None:
 )
 @click.option("--as", "names", metavar="NAME", multiple=True, help="Ask as this user or group (repeatable)")
 @click.option("--tenant", default="default", show_default=True, metavar="NAME", help="Whose documents")
+@account_option
 @home_option
 @json_option
 def compare(
@@ -125,6 +129,7 @@ def compare(
     details: Path | None,
     names: tuple[str, ...],
     tenant: str,
+    account: str,
     own_home: str | None,
     as_json: bool,
 ) -> None:
@@ -135,28 +140,39 @@ def compare(
     counts = _counts(passages)
 
     async def work() -> None:
+        from sourcebook.commands.as_json import asked_json, measured_json
         from sourcebook.evaluate.compare import compare as measured
         from sourcebook.evaluate.compare import read_questions
+        from sourcebook.evaluate.plot import require_plotting, save
 
         items = read_questions(questions)[:limit]
+        if plot is not None:  # before anything is paid for
+            require_plotting(plot)
         results: list[Measured] = []
-        async with opened(own_home) as book:
-            asked = [book.models.open(url) for url in models] or [book.model]
-            scope = scope_of(tenant, names)
-            async for one in measured(book, items, asked, passages=counts, scope=scope, at_once=at_once):
-                results.append(one)
-                if not as_json:
-                    click.echo(f"{one.label}, {one.way}: {100 * one.accuracy:.1f} % right", err=True)
-        if details is not None:
-            details.write_text("".join(f"{line}\n" for line in _details(results)), encoding="utf-8")
-        if plot is not None:
-            from sourcebook.evaluate.plot import save
+        with ExitStack() as files:
+            lines = None if details is None else files.enter_context(details.open("w", encoding="utf-8"))
 
-            save(results, plot)
+            def write(model: Model, count: int, asked: Asked) -> None:
+                if lines is not None:  # at once: what is paid for is kept, whatever comes after
+                    click.echo(json.dumps(asked_json(model.name, count, asked), ensure_ascii=False), file=lines)
+                    lines.flush()
+
+            async with opened(own_home) as book:
+                asked = [book.models.open(url) for url in models] or [book.model]
+                await book.models.ready()
+                scope = scope_of(tenant, names)
+                async for one in measured(
+                    book, items, asked, passages=counts, scope=scope, account=account, at_once=at_once, on_asked=write
+                ):
+                    results.append(one)
+                    if not as_json:
+                        click.echo(f"{one.model}, {one.way}: {_percent(one.accuracy)} right", err=True)
         if as_json:
-            print_json({"questions": len(items), "results": [_measured_json(one) for one in results]})
+            print_json({"questions": len(items), "results": [measured_json(one) for one in results]})
         else:
             _show_comparison(results, len(items))
+        if plot is not None:
+            save(results, plot)
 
     run(work())
 
@@ -165,72 +181,44 @@ def _counts(text: str) -> list[int]:
     counts: list[int] = []
     for part in text.split(","):
         word = part.strip().lower()
-        if word not in ("all", "everything") and not (word.isdigit() and int(word)):
+        if word not in ("all", "everything") and not (word.isdecimal() and int(word)):
             raise click.BadParameter(f"{part!r} is neither a number nor all", param_hint="--passages")
-        counts.append(int(word) if word.isdigit() else 0)
+        counts.append(int(word) if word.isdecimal() else 0)
     return counts
-
-
-def _measured_json(one: Measured) -> dict[str, Any]:
-    low, high = one.accuracy_interval
-    return {
-        "model": one.model,
-        "passages": one.passages or "all",
-        "accuracy": round(one.accuracy, 4),
-        "accuracy_low": round(low, 4),
-        "accuracy_high": round(high, 4),
-        "tokens": round(one.tokens, 1),
-        "cost": round(one.cost, 1),
-        "seconds_p50": round(one.seconds(0.5), 3),
-        "seconds_p95": round(one.seconds(0.95), 3),
-        "in_prompt": round(one.pasted, 4),
-        "errors": one.errors,
-    }
-
-
-def _details(results: list[Measured]) -> list[str]:
-    return [
-        json.dumps(
-            {
-                "model": one.model,
-                "passages": one.passages or "all",
-                "id": asked.item.id,
-                "question": asked.item.text,
-                "right_answers": asked.item.answers,
-                "answer": asked.answer,
-                "right": asked.right,
-                "overlap": round(asked.overlap, 4),
-                "error": asked.error,
-                "seconds": round(asked.seconds, 3),
-            },
-            ensure_ascii=False,
-        )
-        for one in results
-        for asked in one.asked
-    ]
 
 
 def _show_comparison(results: list[Measured], questions: int) -> None:
     from rich.console import Console
     from rich.table import Table
 
+    from sourcebook.evaluate.plot import draw, short_names
+
     table = Table(title=f"{questions} questions; right: a right answer stands in the answer (95 % confidence)")
-    for name in ("model", "in the prompt", "right", "tokens", "cost, $ a 1,000", "median s", "95 % s", "errors"):
+    names = ("model", "in the prompt", "right", "F1", "refused", "tokens", "$ a 1,000", "median s", "95 % s", "errors")
+    for name in names:
         table.add_column(name, justify="left" if name in ("model", "in the prompt") else "right")
+    labels = short_names([one.model for one in results])
     for one in results:
         low, high = one.accuracy_interval
+        right = _percent(one.accuracy)
         table.add_row(
-            one.label,
+            labels[one.model],
             one.way if one.passages else f"everything ({100 * one.pasted:.0f} % fits)",
-            f"{100 * one.accuracy:.1f} % ({100 * low:.0f} to {100 * high:.0f})",
+            right if one.accuracy is None else f"{right} ({100 * low:.0f} to {100 * high:.0f})",
+            _percent(one.overlap),
+            _percent(one.refused),
             f"{one.tokens:,.0f}",
-            f"{one.cost / 1000:.3f}",
+            "not known" if one.cost is None else f"{one.cost / 1000:.3f}",
             f"{one.seconds(0.5):.2f}",
             f"{one.seconds(0.95):.2f}",
             str(one.errors),
         )
     console = Console()
-    Console(width=max(console.width, 112)).print(table)
-    from sourcebook.evaluate.plot import draw
-
+    Console(width=max(console.width, 124)).print(table)
+    if any(one.refused is not None for one in results):
+        click.echo("refused: of the questions that the documents do not answer, those to which nothing was claimed.")
     click.echo(draw(results))
+
+
+def _percent(share: float | None) -> str:
+    return "-" if share is None else f"{100 * share:.1f} %"

@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import asdict
-from datetime import datetime
+from datetime import UTC, datetime
 from decimal import Decimal, InvalidOperation
 from typing import TYPE_CHECKING, Any
 
 import click
 
 from sourcebook.commands.base import home_option, json_option, opened, print_json, run
+from sourcebook.errors import SourcebookError
 
 if TYPE_CHECKING:
+    from sourcebook.book.models import Saving
     from sourcebook.catalog.usage_report import Grouping, UsageTotal
     from sourcebook.models.cost.known import KnownModel
     from sourcebook.types import BudgetStanding, Period
@@ -65,10 +68,19 @@ def usage(
                 account=account,
                 tenant=tenant,
             )
+            saving = None
+            if account is None and tenant is None:
+                with suppress(SourcebookError):  # the models need not be there for the rest to be told
+                    saving = book.models.saving(
+                        since=None if since is None else since.date(), until=None if until is None else until.date()
+                    )
         if as_json:
-            print_json({"by": by, "usage": [asdict(row) for row in rows]})
+            cascade = {} if saving is None else {"cascade": asdict(saving)}
+            print_json({"by": by, "usage": [asdict(row) for row in rows], **cascade})
         else:
             _show_usage(by, rows)
+            if saving is not None and saving.answers:
+                _show_saving(saving)
 
     run(work())
 
@@ -164,12 +176,13 @@ def prices(model: str | None, own_home: str | None, as_json: bool) -> None:
     from sourcebook.book import find_home
     from sourcebook.errors import NotFound
     from sourcebook.models.cost.known import FILE, all_known, known
+    from sourcebook.models.providers import payee
 
     extra = find_home(own_home or click.get_current_context().find_root().obj) / FILE
     found = all_known(extra)
     if model is not None:
         provider, colon, name = model.partition(":")
-        exact = known(provider, name, extra) if colon else None
+        exact = known(payee(provider), name, extra) if colon else None
         wanted = model.lower()
         if exact is not None:
             found = [exact]
@@ -212,6 +225,14 @@ def _show_usage(by: str, rows: Sequence[UsageTotal]) -> None:
     )
 
 
+def _show_saving(saving: Saving) -> None:
+    from sourcebook.catalog.usage import dollars
+
+    share = saving.escalated / saving.answers
+    saved = "the strong model's price is not known" if saving.saved is None else f"{dollars(saving.saved)} saved"
+    click.echo(f"Cascade: {saving.answers:,} answers, {share:.0%} by the strong model, {saved}")
+
+
 def _remarks(row: UsageTotal) -> str:
     from sourcebook.catalog.usage import dollars
 
@@ -252,20 +273,27 @@ def _show_prices(models: Sequence[KnownModel]) -> None:
         name = f"{one.provider}:{one.model}"
         facts = (f"{one.window:,}" if one.window else "", str(one.as_of))
         if not one.rates:
-            table.append((name, "free" if one.free else "not known", "", "", *facts, _origin(one)))
+            table.append((name, "free" if one.free else "not known", "", "", *facts, _remark(one)))
         for number, rates in enumerate(one.rates):
             when = [f"prompts over {rates.above:,}"] if rates.above else []
             when += [f"from {rates.since}"] if rates.since.year > 1 else []
             cached = "" if rates.cached is None else _per_million(rates.cached)
             amounts = (_per_million(rates.input), cached, _per_million(rates.output))
             head, about = (name, facts) if number == 0 else ("", ("", ""))
-            table.append((head, *amounts, *about, ", ".join(when) or _origin(one)))
+            table.append((head, *amounts, *about, ", ".join(when) or _remark(one)))
     _table(heads, table, right=("input", "cached", "output", "window"))
     click.echo("US dollars per million tokens. Prices change: check them with the vendor.")
 
 
-def _origin(model: KnownModel) -> str:
-    return "models.toml" if model.own else ""
+def _remark(model: KnownModel) -> str:
+    """Where a row is from, if it is the user's; else whether it is so old that its prices may have changed since."""
+    if model.own:
+        return "models.toml"
+    old = (datetime.now(UTC).date() - model.as_of).days > _OLD and not model.free
+    return "more than a year old" if old else ""
+
+
+_OLD = 365  # days
 
 
 def _per_million(price: int) -> str:

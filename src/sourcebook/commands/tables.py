@@ -13,8 +13,8 @@ import click
 from sourcebook.commands.base import home_option, json_option, opened, print_json, run, scope_of
 
 if TYPE_CHECKING:
-    from sourcebook.prompt.tools.naming import NamedTable
     from sourcebook.prompt.tools.query import QueryResult, Value
+    from sourcebook.prompt.tools.table_names import NamedTable
 
 F = TypeVar("F", bound=Callable[..., Any])
 
@@ -39,7 +39,7 @@ def _looking_options(command: F) -> F:
 def tables(containing: str, names: tuple[str, ...], tenant: str, own_home: str | None, as_json: bool) -> None:
     """List the tables of the documents (CSV, spreadsheets, records, databases) that CONTAINING stands in."""
     from sourcebook.catalog.tables import ScopedTables
-    from sourcebook.prompt.tools.naming import named, searched
+    from sourcebook.prompt.tools.table_names import named, searched
 
     async def work() -> None:
         async with opened(own_home) as book:
@@ -94,8 +94,8 @@ def _table_json(one: NamedTable) -> dict[str, Any]:
 
 
 def _show_table(one: NamedTable) -> None:
-    from sourcebook.display import document_name
-    from sourcebook.prompt.tools.naming import quoted
+    from sourcebook.commands.printing import document_name
+    from sourcebook.prompt.tools.table_names import quoted
 
     place = document_name(one.table.document) + (f", {one.table.name}" if one.table.name else "")
     click.echo(f"{click.style(one.name, bold=True)}  {one.table.rows:,} rows  {click.style(place, fg='cyan')}")

@@ -6,24 +6,42 @@ import re
 import unicodedata
 from collections import Counter
 from collections.abc import Sequence
-from math import sqrt
+from math import ceil, sqrt
 
 _ARTICLES = re.compile(r"\b(a|an|the)\b")
+_NUMBER = re.compile(r"(?<![\w.,])[-\u2212+]?\d+(?:[.,]\d+)*")
+_UNSPACED = re.compile(r"[\u1100-\u11ff\u3040-\u30ff\u3130-\u318f\u3400-\u9fff\uac00-\ud7af\uf900-\ufaff]")
+"""Letters of Chinese, Japanese and Korean, whose words are not, or not wholly, told apart by spaces."""
 
 
 def normalised(text: str) -> str:
-    """Lower case, without punctuation, articles and doubled spaces (Rajpurkar et al., 2016, SQuAD)."""
+    """Lower case, without punctuation, articles and doubled spaces (Rajpurkar et al., 2016, SQuAD).
+
+    Numbers stay whole: "-1.5" is neither "1 5" nor "1.5".
+    """
     text = unicodedata.normalize("NFKC", text).casefold()
+    pieces: list[str] = []
+    last = 0
+    for number in _NUMBER.finditer(text):
+        pieces += [_bare(text[last : number.start()]), number.group().replace("\u2212", "-").lstrip("+")]
+        last = number.end()
+    return " ".join("".join([*pieces, _bare(text[last:])]).split())
+
+
+def _bare(text: str) -> str:
     text = "".join(" " if unicodedata.category(one)[0] in "PS" else one for one in text)
-    return " ".join(_ARTICLES.sub(" ", text).split())
+    return _ARTICLES.sub(" ", text)
 
 
 def contains(answer: str, golds: Sequence[str]) -> bool:
-    """Whether a right answer stands in the answer, word for word after normalising; for CJK, as characters."""
+    """Whether a right answer stands in the answer, word for word after normalising; for CJK, as characters.
+
+    It stands in "not 1873 but 1905" as well, and a long quotation contains nearly anything: look at `overlap` too.
+    """
     said = normalised(answer)
     for gold in golds:
         wanted = normalised(gold)
-        if wanted and (f" {wanted} " in f" {said} " or (not wanted.isascii() and wanted in said)):
+        if wanted and (f" {wanted} " in f" {said} " or (_UNSPACED.search(wanted) and wanted in said)):
             return True
     return False
 
@@ -52,8 +70,8 @@ def interval(right: int, of: int) -> tuple[float, float]:
 
 
 def percentile(values: Sequence[float], share: float) -> float:
-    """The value below which that share (0 to 1) of the values lies, by nearest rank; 0 of none."""
+    """The least value that at least that share (0 to 1) of the values does not exceed (nearest rank); 0 of none."""
     if not values:
         return 0.0
     ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, round(share * len(ordered) + 0.5) - 1))]
+    return ordered[max(0, ceil(share * len(ordered) - 1e-9) - 1)]

@@ -14,12 +14,13 @@ class Capabilities:
     """What an index can do; the core asks for these and never for a vendor's name.
 
     keyword: it searches sparse term vectors. filters: it evaluates metadata filters itself.
-    shared: several processes may use it at once.
+    shared: several processes may use it at once. lasting: what it holds is there in the next process, too.
     """
 
     keyword: bool = True
     filters: bool = True
     shared: bool = False
+    lasting: bool = True
 
 
 class Index(Protocol):

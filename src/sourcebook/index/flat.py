@@ -21,7 +21,7 @@ if TYPE_CHECKING:
 class Flat:
     """An index that holds its points in memory and searches all of them."""
 
-    capabilities = Capabilities(keyword=True, filters=True, shared=False)
+    capabilities = Capabilities(keyword=True, filters=True, shared=False, lasting=False)
 
     def __init__(self) -> None:
         self.identity = uuid4().hex

@@ -9,6 +9,8 @@ a `Model`               the caller's loop        a thread's own loop: use one ob
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
+import contextlib
 import contextvars
 import os
 import queue
@@ -24,7 +26,7 @@ from sourcebook.models.base import Completion, Model, ModelEvent, ModelRequest, 
 from sourcebook.registry import find
 
 if TYPE_CHECKING:
-    from sourcebook.blocking import BlockingSourcebook
+    from sourcebook.book.blocking import BlockingSourcebook
 
 T = TypeVar("T")
 
@@ -62,6 +64,10 @@ class Calling:
         """Events as they come. Closing the generator stops the model. Errors: ModelError."""
         return followed(self.model.stream(request), self._home())
 
+    def most_output(self, given: int | None) -> int:
+        """Tokens of a reply, where a number may be given."""
+        return given or min(MOST_OUTPUT, max(1, self.model.window // 2))
+
     def _home(self) -> asyncio.AbstractEventLoop | None:
         return thread_loop() if self.owned else self.loop
 
@@ -87,7 +93,7 @@ def calling(given: object, *, attempts: int = 1) -> Calling:
 
 def blocking_book(given: object) -> BlockingSourcebook | None:
     """The book, if it is one whose methods block."""
-    from sourcebook.blocking import BlockingSourcebook
+    from sourcebook.book.blocking import BlockingSourcebook
 
     return given if isinstance(given, BlockingSourcebook) else None
 
@@ -130,7 +136,10 @@ class _Thread:
 
 
 _THREAD: Final = _Thread()
-_STARTING: Final = threading.Lock()
+_STARTING: Final = threading.RLock()  # a model that is collected as garbage in here asks for the loop as well
+_LOOK: Final = 1.0  # seconds after which who waits for another loop looks whether it is still there
+MOST_OUTPUT: Final = 4096
+"""Tokens of a reply at most, where nothing is said: half the window, and no more than these."""
 
 
 def thread_loop() -> asyncio.AbstractEventLoop:
@@ -144,22 +153,39 @@ def thread_loop() -> asyncio.AbstractEventLoop:
 
 
 def blocking(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop) -> T:
-    """Run it in the other thread's loop, and wait. Errors: BookError if that has ended with its book."""
+    """Run it in the other thread's loop, and wait. Errors: BookError if that ends with its book."""
     _check(loop, work)
     future = asyncio.run_coroutine_threadsafe(work, loop)
     try:
-        return future.result()
+        while True:
+            try:
+                return future.result(_LOOK)
+            except TimeoutError:
+                if future.done():  # it is the work's own
+                    return future.result()
+                _check(loop)
+    except concurrent.futures.CancelledError:  # by the loop's end: nobody else has the future
+        raise _closed() from None
     except BaseException:
         future.cancel()
         raise
 
 
 async def awaited(work: Coroutine[Any, Any, T], loop: asyncio.AbstractEventLoop | None) -> T:
-    """Await it, in the other thread's loop if one is given; cancelling cancels it there."""
+    """Await it, in the other thread's loop if one is given; cancelling cancels it there.
+
+    Errors: BookError if that ends with its book.
+    """
     if loop is None or loop is asyncio.get_running_loop():
         return await work
     _check(loop, work)
-    return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+    try:
+        return await asyncio.wrap_future(asyncio.run_coroutine_threadsafe(work, loop))
+    except asyncio.CancelledError:
+        task = asyncio.current_task()
+        if task is not None and not task.cancelling():
+            raise _closed() from None
+        raise
 
 
 def iterated(events: AsyncGenerator[T, None], loop: asyncio.AbstractEventLoop) -> Generator[T, None, None]:
@@ -167,13 +193,23 @@ def iterated(events: AsyncGenerator[T, None], loop: asyncio.AbstractEventLoop) -
     pieces: queue.SimpleQueue[tuple[T] | None] = queue.SimpleQueue()
     pump = _Pump(events, loop, pieces.put)
     try:
-        while (piece := pieces.get()) is not None:
+        while (piece := _next(pieces, loop)) is not None:
             yield piece[0]
         pump.raise_error()
     finally:
         if pump.stop():
-            while pieces.get() is not None:  # what it needs for its end is done when this returns
-                pass
+            with contextlib.suppress(BookError):
+                while _next(pieces, loop) is not None:  # what it needs for its end is done when this returns
+                    pass
+
+
+def _next(pieces: queue.SimpleQueue[tuple[T] | None], loop: asyncio.AbstractEventLoop) -> tuple[T] | None:
+    """The next piece. Errors: BookError if the loop that is to make it is closed."""
+    while True:
+        try:
+            return pieces.get(timeout=_LOOK)
+        except queue.Empty:
+            _check(loop)
 
 
 async def followed(events: AsyncGenerator[T, None], loop: asyncio.AbstractEventLoop | None) -> AsyncGenerator[T, None]:
@@ -200,7 +236,11 @@ def _check(loop: asyncio.AbstractEventLoop, work: Coroutine[Any, Any, Any] | Non
     if loop.is_closed():
         if work is not None:
             work.close()
-        raise BookError("The book is closed", remedy="Open it again")
+        raise _closed()
+
+
+def _closed() -> BookError:
+    return BookError("The book is closed", remedy="Open it again")
 
 
 class _Pump:
@@ -226,7 +266,7 @@ class _Pump:
                 self._put((event,))
 
     def _ended(self, task: asyncio.Task[None]) -> None:
-        self._error = asyncio.CancelledError() if task.cancelled() else task.exception()
+        self._error = _closed() if task.cancelled() else task.exception()  # who stops it asks for no error
         self._over = True
         self._put(None)
 
@@ -237,7 +277,7 @@ class _Pump:
 
     def stop(self) -> bool:
         """Stop the generator. Whether it was still under way, so that a None will follow."""
-        if self._over:
+        if self._over or self._loop.is_closed():
             return False
         self._loop.call_soon_threadsafe(self._cancel)
         return True

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Protocol
+
+from sourcebook.models.base import ModelRequest
+from sourcebook.types import Usage
 
 
 class Known(Protocol):
@@ -30,6 +34,20 @@ class Counter(Protocol):
     def count(self, text: str) -> int:
         """Tokens of a text."""
         ...
+
+
+def counter_of(data: Known | None, count: Callable[[str], Counter] | None) -> tuple[Callable[[str], int] | None, str]:
+    """(what counts the tokens of a model, the tokenizer's name). count: tokenizer -> what counts by it, if known."""
+    if count is None:
+        return None, "estimate"
+    counter = count(data.tokenizer if data is not None else "")
+    return counter.count, counter.name
+
+
+def counted_usage(request: ModelRequest, reply: str, *, count: Callable[[str], int], counted_by: str) -> Usage:
+    """Of a call whose vendor does not tell, or whose framework does not hand it on."""
+    prompt = "\n".join(message.text for message in request.messages)
+    return Usage(input_tokens=count(prompt), output_tokens=count(reply), counted_by=counted_by, exact=False)
 
 
 def estimate(text: str) -> int:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from sourcebook.errors import ContextTooLong, Interrupted, InvalidRequest, ModelError, SourcebookError, Unavailable
-from sourcebook.models.wire import failure, request_id_of
+from sourcebook.models.meaning import failure, request_id_of
 
 _STATUS_OF_KIND: Mapping[str, int] = {
     "ModelAuthenticationError": 401,

@@ -2,32 +2,38 @@
 
 from __future__ import annotations
 
-from importlib import import_module
+from typing import TypeVar
 from urllib.parse import parse_qsl
 
 from sourcebook.errors import ConfigError
+from sourcebook.registry import attribute_of
+
+T = TypeVar("T")
 
 
-def named_object(url: str) -> tuple[object, int]:
+def opened(url: str, kind: type[T], words: str) -> tuple[T, int]:
     """For "langchain:package.module:attribute?window=8192": the object, and the window, 0 if none is given.
 
-    A function or a class is called without arguments, and what it returns is the object. The module is imported as
-    Python does it: from what is installed and from PYTHONPATH. Errors: ConfigError.
+    kind: what it is to be, in words for the error. What is none, but can be called, is called without arguments, and
+    returns one. The module is imported as Python does it: from what is installed and from PYTHONPATH.
+    Errors: ConfigError.
     """
     address, _, query = url.partition("?")
-    framework, _, path = address.partition(":")
-    module_name, _, attribute = path.partition(":")
-    if not module_name or not attribute:
-        raise ConfigError(f"{url!r} names no object", remedy=f"Write {framework}:package.module:attribute")
+    window = _window(query, url)
+    framework, _, place = address.partition(":")
     try:
-        found: object = import_module(module_name)
-        for name in attribute.split("."):
-            found = getattr(found, name)
+        found = attribute_of(place)
+    except ValueError as error:
+        raise ConfigError(f"{url!r} names no object", remedy=f"Write {framework}:package.module:attribute") from error
     except (ImportError, AttributeError) as error:
         raise ConfigError(
             f"{url!r} cannot be loaded: {error}", remedy="Check the names; set PYTHONPATH to the module's folder"
         ) from error
-    return found, _window(query, url)
+    if not isinstance(found, kind) and callable(found):
+        found = found()
+    if not isinstance(found, kind):
+        raise ConfigError(f"{url!r} is a {type(found).__name__}", remedy=f"Name {words}, or a function that makes one")
+    return found, window
 
 
 def _window(query: str, url: str) -> int:

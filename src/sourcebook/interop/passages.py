@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from sourcebook.errors import ConfigError
+from sourcebook.models.record import computed_json
 from sourcebook.types import Citation, Hit, MetadataValue
 
 
@@ -36,7 +37,10 @@ def metadata_of(hit: Hit) -> dict[str, Any]:
 
 
 def source_of(citation: Citation) -> dict[str, Any]:
-    """Where a citation points, besides document, title and quote; what is not known is left out."""
+    """Where a citation points, besides document, title and quote; what is not known is left out.
+
+    computed: the result of SQL that the sentence rests on, with the statement, the rows and the tables read.
+    """
     known = {
         "document_version": citation.version,
         "passage": str(citation.passage),
@@ -44,6 +48,7 @@ def source_of(citation: Citation) -> dict[str, Any]:
         "end": citation.end,
         "page": citation.page,
         "location": citation.location,
+        "computed": None if citation.computed is None else computed_json(citation.computed),
     }
     return {name: value for name, value in known.items() if value is not None}
 

@@ -13,6 +13,7 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Literal, Protocol, runtime_checkable
 
+from sourcebook.errors import Interrupted
 from sourcebook.types import Hit, Usage
 
 FinishReason = Literal["stop", "length", "tool_calls", "filtered", "unknown"]
@@ -98,6 +99,9 @@ class ModelRequest:
     schema: the reply's text must be JSON of this schema.
     reasoning: how much to think before answering; None leaves it to the model.
     logprobs: text comes with its log probability where the model declares it.
+    What would be missing from the reply where the model does not declare it (tools, images, a schema, the rest of a
+    reply that was begun) is InvalidRequest; seed, reasoning and logprobs are passed over, and so are temperature and
+    top_p by models that take none.
     streamed: whether the vendor is asked for a stream; events are the same, only later, if not.
     deadline: by `time.monotonic()`; nothing runs past it.
     tenant, account: who pays; budgets are kept by them. purpose, answer_id: what the call was for, in the ledger.
@@ -175,7 +179,8 @@ class Finish:
     """The last event. reason "unknown": the model found nothing that supports an answer.
 
     model: the one that finished, as the vendor names it. request_id: the vendor's, for its support.
-    served_by: its name as a `Model`. sent: SHA-256 of the request's body as it went to the vendor, in hex.
+    served_by: its name as a `Model`; served_url: as the settings name it, where it was opened by them.
+    sent: SHA-256 of the request's body as it went to the vendor, in hex.
     usage: of the whole call, every attempt that the vendor charges included.
     """
 
@@ -184,6 +189,7 @@ class Finish:
     model: str = ""
     request_id: str = ""
     served_by: str = ""
+    served_url: str = ""
     sent: str = ""
 
 
@@ -230,7 +236,11 @@ class Model(Protocol):
     def capabilities(self) -> Capabilities: ...
 
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
-        """Events as they come, then one Finish. Errors: ModelError; `Interrupted` if part of it had come."""
+        """Events as they come, then one Finish.
+
+        Errors: ModelError, with what had come as its `text`: `Interrupted` where the reply broke off, and whatever
+        else the vendor says in the middle of it.
+        """
         ...
 
     def count_tokens(self, text: str) -> int:
@@ -239,6 +249,35 @@ class Model(Protocol):
 
     async def close(self) -> None:
         """Let go of connections, files and memory."""
+        ...
+
+
+@dataclass(slots=True)
+class Said:
+    """What a vendor has told of one call, filled while that runs: all there is of it if the call is left.
+
+    request_id: the vendor's. usage: of the reply, as reported so far; `Usage()` until it has been.
+    """
+
+    request_id: str = ""
+    usage: Usage = field(default_factory=Usage)
+
+
+@runtime_checkable
+class Telling(Protocol):
+    """What a model is besides, that tells of its calls before they end."""
+
+    def telling(self, request: ModelRequest, said: Said) -> AsyncGenerator[ModelEvent, None]:
+        """As `Model.stream`; `said` is kept up to date with what the vendor tells."""
+        ...
+
+
+@runtime_checkable
+class Loading(Protocol):
+    """What a model is besides, that must be in memory before it counts, and before it knows what it can do."""
+
+    async def ready(self) -> None:
+        """Load it, once. Errors: ConfigError, MissingExtra."""
         ...
 
 
@@ -262,7 +301,11 @@ class Served(Protocol):
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Completion:
-    """A finished reply. logprobs: of the text's tokens, if asked for; switched: models that gave up on the way."""
+    """A finished reply.
+
+    logprobs: of the text's tokens, if asked for; switched: models that gave up on the way. Of those only text stays,
+    and what it cites: thoughts, tool calls and log probabilities mean nothing beside another model's.
+    """
 
     text: str
     finish: Finish
@@ -301,9 +344,12 @@ async def complete(model: Model, request: ModelRequest) -> Completion:
                 case Switched():
                     switched.append(event)
                     text = ["".join(text)[: event.kept]]
+                    logprobs, thinking, thoughts, calls = [], [], [], []  # of the model that was left
+                    citations = citations if event.kept else []
                 case Finish():
                     finish = event
-    assert finish is not None  # the protocol promises it
+    if finish is None:
+        raise Interrupted(f"The reply of {model.name} ended without saying why", text="".join(text))
     if thinking:
         thoughts.append(Thought(text="".join(thinking)))
     return Completion(

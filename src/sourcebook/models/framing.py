@@ -5,74 +5,115 @@ from __future__ import annotations
 import json
 import struct
 from codecs import getincrementaldecoder
+from typing import Final
 from zlib import crc32
 
+from sourcebook.errors import InvalidReply
 from sourcebook.models.wire import Frame
 
-_Decoder = getincrementaldecoder("utf-8")
+_Decoder = getincrementaldecoder("utf-8-sig")  # which drops a byte-order mark, as the standard of events wants it
+_LONGEST: Final = 2**26
+"""Characters or bytes of one frame; past them whoever sends is no model."""
 
 
 class ServerSentEvents:
-    """The event stream of the WHATWG HTML standard, section 9.2. Comments and unknown fields are passed over."""
+    """The event stream of the WHATWG HTML standard, section 9.2. Comments and unknown fields are passed over.
+
+    Errors: InvalidReply for an event that does not end.
+    """
 
     def __init__(self) -> None:
         self._decoder = _Decoder("replace")
-        self._rest = ""
+        self._line: list[str] = []  # the pieces of a line that is not over
+        self._returned = False  # the last character was a carriage return, whose line feed may still come
         self._event = ""
         self._data: list[str] = []
+        self._held = 0
 
     def feed(self, data: bytes) -> list[Frame]:
         """The events that these bytes complete."""
-        text = self._rest + self._decoder.decode(data)
-        held = text.endswith("\r")  # its line feed may still come
-        lines = (text[:-1] if held else text).replace("\r\n", "\n").replace("\r", "\n").split("\n")
-        self._rest = lines.pop() + ("\r" if held else "")
+        text = self._decoder.decode(data)
+        if not text:
+            return []
+        if self._returned:
+            text = text.removeprefix("\n")
+        self._returned = text.endswith("\r")
+        self._held += _checked(len(text), self._held)
+        first, *lines = text.replace("\r\n", "\n").replace("\r", "\n").split("\n")
+        self._line.append(first)
         frames: list[Frame] = []
-        for line in lines:
-            if not line:
-                if self._data:
-                    frames.append(Frame(event=self._event, data="\n".join(self._data)))
-                    self._data = []
-                self._event = ""
-                continue
-            name, _, value = line.partition(":")
-            value = value.removeprefix(" ")
-            if name == "data":
-                self._data.append(value)
-            elif name == "event":
-                self._event = value
+        for following in lines:
+            frames += self._over("".join(self._line))
+            self._line = [following]
         return frames
+
+    def _over(self, line: str) -> list[Frame]:
+        """What a whole line completes."""
+        if not line:
+            frames = [Frame(event=self._event, data="\n".join(self._data))] if self._data else []
+            self._event, self._data, self._held = "", [], 0
+            return frames
+        name, _, value = line.partition(":")
+        value = value.removeprefix(" ")
+        if name == "data":
+            self._data.append(value)
+        elif name == "event":
+            self._event = value
+        return []
 
 
 class JsonLines:
-    """One JSON value a line."""
+    """One JSON value a line. Errors: InvalidReply for a line that does not end."""
 
     def __init__(self) -> None:
-        self._rest = b""
+        self._line: list[bytes] = []
+        self._held = 0
 
     def feed(self, data: bytes) -> list[Frame]:
         """The lines that these bytes complete."""
-        *lines, self._rest = (self._rest + data).split(b"\n")
-        return [Frame(data=line.decode("utf-8", "replace")) for line in lines if line.strip()]
+        self._held += _checked(len(data), self._held)
+        first, *lines = data.split(b"\n")
+        self._line.append(first)
+        frames: list[Frame] = []
+        for following in lines:
+            line = b"".join(self._line)
+            if line.strip():
+                frames.append(Frame(data=line.decode("utf-8", "replace")))
+            self._line, self._held = [following], len(following)
+        return frames
 
 
 class Whole:
-    """One body, which is one frame once it is a complete JSON value; its event is "reply"."""
+    """One body, which is one frame once it is a complete JSON value; its event is "reply".
+
+    Errors: InvalidReply for a body that does not end.
+    """
 
     def __init__(self) -> None:
-        self._body = bytearray()
+        self._pieces: list[bytes] = []
+        self._held = 0
 
     def feed(self, data: bytes) -> list[Frame]:
         """The frame, with the byte that completes it."""
-        self._body += data
-        if not self._body.rstrip().endswith((b"}", b"]")):
+        self._held += _checked(len(data), self._held)
+        self._pieces.append(data)
+        if not data.rstrip().endswith((b"}", b"]")):
             return []
         try:
-            text = self._body.decode()
+            text = b"".join(self._pieces).decode()
             json.loads(text)
         except ValueError:
             return []
+        except RecursionError:
+            pass  # whoever reads it says what is wrong with it
         return [Frame(event="reply", data=text)]
+
+
+def _checked(size: int, held: int) -> int:
+    """The size of what comes, if it may be held besides."""
+    if held + size > _LONGEST:
+        raise InvalidReply(f"The reply has a message of more than {_LONGEST // 2**20} MB")
+    return size
 
 
 class EventStream:

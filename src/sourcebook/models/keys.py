@@ -13,7 +13,7 @@ import os
 import re
 import stat
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import suppress
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -23,6 +23,7 @@ from sourcebook.models.keystore import PASSPHRASE, KeyStore
 
 FILE = "keys.toml"
 """The key file, in the book's folder."""
+_WAIT_SECONDS = 10.0
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -51,10 +52,11 @@ class Keys:
         self._environment = os.environ if environment is None else environment
         self._ask = ask
 
-    def find(self, provider: str, variables: Sequence[str] = (), *, key_env: str = "") -> str | None:
+    def find(self, provider: str, variables: Sequence[str] = (), *, key_env: str = "", kept_as: str = "") -> str | None:
         """The provider's key, or None.
 
         variables: alternatives; "A:B:C?" are variables whose values are joined by colons, C only if it is set.
+        kept_as: the provider whose kept key serves where this one has none.
         key_env: the one variable that counts, and nothing else. Errors: ConfigError (a key file that others may read,
         a key that is none), NotAuthorised (key_env is not set; the key store does not open).
         """
@@ -72,16 +74,18 @@ class Keys:
                 return found
         if self._home is None:
             return None
-        if provider in (written := self._written()):
-            return _checked(written[provider], f"{self._home / FILE}: {provider}")
-        store = self.store()
-        if provider in store.names():
-            return store.get(provider, self._passphrase(provider))
+        written, store = self._written(), self.store()
+        stored = store.names()
+        for name in filter(None, (provider, kept_as)):
+            if name in written:
+                return _checked(written[name], f"{self._home / FILE}: {name}")
+            if name in stored:
+                return store.get(name, self._passphrase(name))
         return None
 
-    def need(self, provider: str, variables: Sequence[str] = (), *, key_env: str = "") -> str:
+    def need(self, provider: str, variables: Sequence[str] = (), *, key_env: str = "", kept_as: str = "") -> str:
         """The provider's key. Errors: NotAuthorised, which names what to set."""
-        found = self.find(provider, variables, key_env=key_env)
+        found = self.find(provider, variables, key_env=key_env, kept_as=kept_as)
         if found is not None:
             return found
         plain = [name.replace("?", "").replace(":", ", ") for name in variables]
@@ -106,8 +110,9 @@ class Keys:
 
     def write(self, provider: str, key: str) -> Path:
         """Keep a key in the key file. Gives the file. Errors: ConfigError."""
-        written = self._written() | {provider: _checked(key, f"The key for {provider}")}
-        path = self._write(written)
+        key = _checked(key, f"The key for {provider}")
+        with self._alone():
+            path = self._write(self._written() | {provider: key})
         ignoring = path.with_name(".gitignore")
         if not ignoring.exists():  # a book may stand in a repository
             ignoring.write_text(f"/{FILE}\n", encoding="utf-8")
@@ -118,27 +123,47 @@ class Keys:
 
         Errors: NotAuthorised for a wrong passphrase, MissingExtra.
         """
-        self.store().put(provider, _checked(key, f"The key for {provider}"), passphrase)
-        written = dict(self._written())
-        if written.pop(provider, None) is not None:
-            self._write(written)
+        key = _checked(key, f"The key for {provider}")
+        with self._alone():
+            self.store().put(provider, key, passphrase)
+            self._forget(provider)
         return self._folder() / STORE_FILE
 
     def remove(self, provider: str, *, passphrase: Callable[[], str] | None = None) -> list[str]:
         """Forget a provider's keys. Gives the files that had one; `passphrase` is asked for the store's."""
-        files = []
-        written = dict(self._written())
-        if written.pop(provider, None) is not None:
-            self._write(written)
-            files.append(FILE)
+        with self._alone():
+            files = [FILE] if self._forget(provider) else []
         if provider in self.store().names():
-            self.store().put(provider, None, passphrase() if passphrase else self._passphrase(provider))
+            said = passphrase() if passphrase else self._passphrase(provider)
+            with self._alone():
+                self.store().put(provider, None, said)
             files.append(STORE_FILE)
         return files
 
     def store(self) -> KeyStore:
         """The key store of this book."""
         return KeyStore(self._folder() / STORE_FILE)
+
+    @contextmanager
+    def _alone(self) -> Iterator[None]:
+        """Nobody else changes the files meanwhile: what they hold is read, changed and written as a whole."""
+        from filelock import FileLock, Timeout
+
+        folder = self._folder()
+        lock = FileLock(folder / "keys.lock", timeout=_WAIT_SECONDS, is_singleton=False)
+        try:
+            folder.mkdir(parents=True, exist_ok=True)
+            lock.acquire()
+        except Timeout as error:
+            raise ConfigError(f"Somebody else is changing the keys in {folder}", remedy="Try again") from error
+        except OSError as error:
+            raise ConfigError(
+                f"{folder} cannot be written: {error.strerror}", remedy="Check its permissions"
+            ) from error
+        try:
+            yield
+        finally:
+            lock.release()
 
     def _folder(self) -> Path:
         if self._home is None:
@@ -187,6 +212,14 @@ class Keys:
             if not isinstance(key, str):
                 raise ConfigError(f"{path}: {provider} is not a text", remedy=f'Write: {provider} = "key"')
         return written
+
+    def _forget(self, provider: str) -> bool:
+        """Take a key out of the key file, if there is one."""
+        written = self._written()
+        if provider not in written:
+            return False
+        self._write({name: key for name, key in written.items() if name != provider})
+        return True
 
     def _write(self, written: Mapping[str, str]) -> Path:
         import json

@@ -28,7 +28,10 @@ _MOST_MEMORY: Final = 2**30  # bytes that a file may make us use
 
 
 class KeyStore:
-    """One such file, which need not exist yet. Nothing of it is kept between calls but the derived key."""
+    """One such file, which need not exist yet. Of it only derived keys are kept between calls, and by which passphrase.
+
+    Who writes it sees to it that nobody else does at the same time (`Keys`).
+    """
 
     def __init__(self, path: Path) -> None:
         self._path = path
@@ -56,6 +59,7 @@ class KeyStore:
         stored = self._read()
         if stored is None:
             return {}
+        damaged = ConfigError(f"{self._path} is damaged", remedy="Remove it and set the keys again")
         try:
             opened = cipher(_derived(passphrase, stored["salt"], stored["n"], stored["r"], stored["p"])).decrypt(
                 base64.b64decode(stored["nonce"]), base64.b64decode(stored["sealed"]), _open_part(stored)
@@ -65,6 +69,8 @@ class KeyStore:
                 f"The passphrase does not open {self._path}, or the file was changed",
                 remedy=f"Check {PASSPHRASE}; without it the keys are lost: remove the file and set them again",
             ) from error
+        except ValueError:  # a nonce or text that is not in base64, or of no length that there is
+            raise damaged from None
         keys: dict[str, str] = json.loads(opened)
         return keys
 

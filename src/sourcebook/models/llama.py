@@ -14,19 +14,21 @@ import secrets
 import threading
 import time
 from collections import OrderedDict
-from collections.abc import AsyncGenerator, Mapping
+from collections.abc import AsyncGenerator, Callable, Iterable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
+from functools import partial
 from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import parse_qsl
-from urllib.request import Request, urlopen
+from urllib.request import ProxyHandler, Request, build_opener
 
 from sourcebook.errors import (
     ConfigError,
     DeadlineExceeded,
     Interrupted,
+    InvalidReply,
     InvalidRequest,
     MissingExtra,
     ModelError,
@@ -41,6 +43,7 @@ if TYPE_CHECKING:
 
 _DEFAULT_WINDOW = 4096
 _COUNTS_KEPT = 4096  # texts whose token count is remembered
+_PART = 2**20  # bytes at either end of a file that tell it from another
 _OPTIONS = ("window", "threads", "parallel", "gpu_layers")
 
 
@@ -48,7 +51,9 @@ class Llama:
     """A `Model` that runs in this process.
 
     path: of the GGUF file. window: tokens of prompt and answer, which memory is set aside for at the first call.
-    threads: cores; None for all. parallel: calls at once; more wait in turn. Loading happens with the first call.
+    threads: cores; None for all. parallel: calls at once; more wait in turn. It is loaded by `ready`, or with the first
+    call; what it can do, and how many tokens a text has, is known from then on. Its name tells the file's content too.
+    Errors: ConfigError, for a file that is no model.
     """
 
     def __init__(
@@ -64,7 +69,7 @@ class Llama:
         self.window = window
         self.provider = "llama"
         self.model = path.name
-        self.name = f"llama:{path.name}"
+        self.name = f"llama:{path.name}@{_fingerprint(path)}"
         self._threads = threads or os.cpu_count() or 1
         self._parallel = parallel
         self._gpu_layers = gpu_layers
@@ -72,6 +77,9 @@ class Llama:
         self._executor = ThreadPoolExecutor(max_workers=parallel, thread_name_prefix="llama")
         self._loading = threading.Lock()
         self._server: xllamacpp.Server | None = None
+        self._takes_tools = False
+        self._closed = False
+        self._opener = build_opener(ProxyHandler({}))  # whatever the environment says: it is this process
         self._counts: OrderedDict[str, int] = OrderedDict()
         dialect = Dialect(
             limit="max_tokens",
@@ -83,7 +91,12 @@ class Llama:
     @property
     def capabilities(self) -> Capabilities:
         """Tools only where the model's chat template has a place for them, which is known once it is loaded."""
-        return replace(self._wire.capabilities, tools=self._server is not None and self._takes_tools())
+        return replace(self._wire.capabilities, tools=self._takes_tools)
+
+    async def ready(self) -> None:
+        """Load it, once. Errors: ConfigError, MissingExtra."""
+        if self._server is None:
+            await asyncio.to_thread(self._loaded)
 
     def body(self, request: ModelRequest) -> bytes:
         """What llama.cpp is given, in OpenAI's format. Without a temperature, the likeliest token is taken."""
@@ -114,16 +127,16 @@ class Llama:
             except BaseException as error:
                 put(error)
 
+        if self._closed:
+            raise self._is_closed()
         working = self._executor.submit(run)
         reader = self._wire.reader(request)
         text: list[str] = []
         try:
             while (chunk := await self._next(chunks, request, text)) is not None:
-                for event in reader.feed(Frame(data=chunk)):
-                    if isinstance(event, TextPart):
-                        text.append(event.text)
+                for event in self._read_by(partial(reader.feed, Frame(data=chunk)), text):
                     yield event
-            ended = list(reader.end())
+            ended = list(self._read_by(reader.end, text))
             for event in ended:
                 if isinstance(event, Finish):
                     event = replace(event, model=self.path.name, served_by=self.name, sent=sent)
@@ -133,6 +146,21 @@ class Llama:
         finally:
             stopped.set()
             working.cancel()
+
+    def _read_by(self, read: Callable[[], Iterable[ModelEvent]], text: list[str]) -> Iterator[ModelEvent]:
+        """The reader's events; their text is kept. Errors: ModelError, with the text that had come."""
+        try:
+            for event in read():
+                if isinstance(event, TextPart):
+                    text.append(event.text)
+                yield event
+        except ModelError as error:
+            error.provider, error.text = "llama", "".join(text)
+            raise
+        except (AttributeError, IndexError, KeyError, TypeError, ValueError, RecursionError) as error:
+            message = f"{self.name} sent what its format does not know: {error}"
+            kind = Interrupted if text else InvalidReply
+            raise kind(message, provider="llama", text="".join(text)) from error
 
     async def _next(
         self, chunks: asyncio.Queue[str | BaseException | None], request: ModelRequest, text: list[str]
@@ -153,15 +181,19 @@ class Llama:
         return chunk
 
     def count_tokens(self, text: str) -> int:
-        """Tokens of a text by the model's own tokenizer."""
+        """Tokens of a text by the model's own tokenizer. Errors: Unavailable, ConfigError.
+
+        Where the model is not `ready` it is loaded for it, which takes long.
+        """
         if text not in self._counts:
-            self._counts[text] = len(self._ask("/tokenize", {"content": text})["tokens"])
+            self._counts[text] = len(self._ask(self._loaded(), "/tokenize", {"content": text}).get("tokens", ()))
             if len(self._counts) > _COUNTS_KEPT:
                 self._counts.popitem(last=False)
         return self._counts[text]
 
     async def close(self) -> None:
         """Free the model's memory, once the calls that run have ended."""
+        self._closed = True
         await asyncio.to_thread(self._executor.shutdown)
         self._server = None
 
@@ -169,16 +201,24 @@ class Llama:
 
     def _loaded(self) -> xllamacpp.Server:
         with self._loading:
+            if self._closed:
+                raise self._is_closed()
             if self._server is None:
-                self._server = self._load()
+                server = self._load()
+                can = self._ask(server, "/props").get("chat_template_caps") or {}
+                self._takes_tools = bool(can.get("supports_tools"))
+                self._server = server
             return self._server
+
+    def _is_closed(self) -> Unavailable:
+        return Unavailable(f"{self.name} is closed", provider="llama", asked=False)
 
     def _load(self) -> xllamacpp.Server:
         try:
             import xllamacpp
         except ImportError as error:
             raise MissingExtra.of("llama.cpp", "llama") from error
-        _check(self.path)
+        _fingerprint(self.path)  # it may have changed
         settings = xllamacpp.CommonParams()
         settings.model.path = str(self.path)
         settings.n_ctx = self.window * self._parallel
@@ -198,15 +238,17 @@ class Llama:
                 remedy="Check that it is a whole GGUF file and fits the memory",
             ) from error
 
-    def _takes_tools(self) -> bool:
-        return bool((self._ask("/props").get("chat_template_caps") or {}).get("supports_tools"))
-
-    def _ask(self, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
+    def _ask(self, server: xllamacpp.Server, path: str, body: Mapping[str, object] | None = None) -> dict[str, Any]:
         data = None if body is None else json.dumps(body).encode()
         headers = {"Authorization": f"Bearer {self._key}", "Content-Type": "application/json"}
-        asked = Request(f"{self._loaded().listening_address}{path}", data=data, headers=headers)  # noqa: S310
-        with urlopen(asked, timeout=60) as reply:  # noqa: S310
-            found: dict[str, Any] = json.load(reply)
+        asked = Request(f"{server.listening_address}{path}", data=data, headers=headers)  # noqa: S310
+        try:
+            with self._opener.open(asked, timeout=60) as reply:
+                found = json.load(reply)
+        except (OSError, ValueError) as error:
+            raise Unavailable(f"{self.name} failed at {path}: {error}", provider="llama") from error
+        if not isinstance(found, dict):
+            raise Unavailable(f"{self.name} failed at {path}: {found!r}", provider="llama")
         return found
 
 
@@ -219,10 +261,8 @@ def open_llama(url: str, **_: object) -> Llama:
             raise ConfigError(f"{url!r} has an unknown option {name!r}", remedy=f"Known: {', '.join(_OPTIONS)}")
         if not value.isdigit():
             raise ConfigError(f"{url!r}: {name} is not a whole number", remedy="Correct it")
-    path = Path(place).expanduser()
-    _check(path)
     return Llama(
-        path,
+        Path(place).expanduser(),
         window=int(options.get("window", _DEFAULT_WINDOW)),
         threads=int(options["threads"]) if "threads" in options else None,
         parallel=max(1, int(options.get("parallel", 1))),
@@ -230,14 +270,21 @@ def open_llama(url: str, **_: object) -> Llama:
     )
 
 
-def _check(path: Path) -> None:
-    """That there is a GGUF file: the library ends the process over some files that are none."""
+def _fingerprint(path: Path) -> str:
+    """Eight hexadecimal digits of what the file holds: its size, its beginning with all metadata, and its end.
+
+    Errors: ConfigError, if it is no GGUF file: the library ends the process over some that are none.
+    """
     try:
         with path.open("rb") as file:
-            head = file.read(4)
+            head = file.read(_PART)
+            size = file.seek(0, os.SEEK_END)
+            file.seek(max(0, size - _PART))
+            end = file.read(_PART)
     except OSError as error:
         raise ConfigError(
             f"The model file {path} cannot be read: {error.strerror}", remedy='Name one as "llama:/path/model.gguf"'
         ) from error
-    if head != b"GGUF":
+    if not head.startswith(b"GGUF"):
         raise ConfigError(f"{path} is not a GGUF file", remedy="Download the model again, in the GGUF format")
+    return sha256(b"%d" % size + head + end).hexdigest()[:8]

@@ -24,7 +24,7 @@ from sourcebook.models.base import Capabilities
 from sourcebook.models.formats.openai_chat import Dialect
 from sourcebook.models.http import HttpModel
 from sourcebook.models.keys import Keys, looks_like_key
-from sourcebook.models.providers import PRESETS, Preset
+from sourcebook.models.providers import CONTINUES_AS_VLLM, PRESETS, Preset, payee
 from sourcebook.models.wire import Target, WireFormat
 
 OPTIONS: Mapping[str, str] = {
@@ -43,6 +43,20 @@ ANY = Preset(
     source="platform.openai.com/docs/api-reference/chat",
     dialect=Dialect(),
     key_needed=False,
+    options={
+        "limit": "the field that bounds the reply's tokens (default `max_tokens`; newer ones `max_completion_tokens`)",
+        "usage": "`false`: a stream's tokens are not asked for (`stream_options`), which old servers refuse",
+        "effort": "`true`: the server takes `reasoning_effort`",
+        "continues": "whether the server goes on with a reply that was begun: `plain`, with nothing more to be said "
+        "(llama.cpp), or `vllm`, if it is told to by the fields of vLLM",
+        "thoughts": "the field that takes back what was thought before a tool call (`reasoning_content`)",
+    },
+    choices={
+        "limit": ("max_tokens", "max_completion_tokens"),
+        "usage": ("true", "false"),
+        "effort": ("true", "false"),
+        "continues": ("plain", "vllm"),
+    },
     notes="Whatever answers `POST {URL}/chat/completions`. Its key is `key_env`, or what `sourcebook key set HOST` "
     "keeps for the host; keys of other providers are never sent there.",
 )
@@ -98,31 +112,36 @@ def open_http(
     known: Callable[[str, str], KnownModel | None] | None = None,
     environment: Mapping[str, str] | None = None,
     ask: Callable[[str], str] | None = None,
+    keyless: bool = False,
     **_: object,
 ) -> HttpModel:
     """For `model = "openai:gpt-4o"` and every other model behind HTTP.
 
     home: the book's folder, where keys may be. count: tokenizer -> what counts by it. known: (provider, model) ->
     what is known of the model. environment: in place of the process's. ask: asks a person for the passphrase.
-    Nothing is sent. Errors: ConfigError for a URL that is wrong, NotAuthorised if there is no key.
+    keyless: only to be looked at, so that no key is looked for. Nothing is sent.
+    Errors: ConfigError for a URL that is wrong, NotAuthorised if there is no key.
     """
     environment = os.environ if environment is None else environment
     read = read_url(url)
     preset = PRESETS.get(read.provider, ANY) if not read.base else ANY
     options = _options(read, preset, environment, url)
-    found = None if known is None else known(preset.priced_as or read.provider, read.model)
+    found = None if known is None else known(payee(read.provider), read.model)
     window = _window(read, preset, found, url)
     if preset.window_option:
         options[preset.window_option] = str(window)
     key_env = options.pop("key_env", "")
     keys = Keys(home, environment=environment, ask=ask)
-    if preset.key_needed:
-        key = keys.need(read.provider, preset.keys, key_env=key_env)
+    if keyless:
+        key = ""
+    elif preset.key_needed:
+        key = keys.need(read.provider, preset.keys, key_env=key_env, kept_as=preset.keys_as)
     else:
-        key = keys.find(read.provider, preset.keys, key_env=key_env) or ""
+        key = keys.find(read.provider, preset.keys, key_env=key_env, kept_as=preset.keys_as) or ""
+    base = _base(read, preset, options, url)
     target = Target(
         provider=read.provider,
-        base=_base(read, preset, options, url),
+        base=base,
         model=read.model,
         key=key,
         headers=_headers(read, preset, options, environment, url),
@@ -134,12 +153,13 @@ def open_http(
         wire,
         provider=read.provider,
         model=read.model,
+        place=urlsplit(base).netloc if "base" in read.options and base != preset.base else "",
         window=window,
         count=counter.count,
         counted_by=counter.name,
         capabilities=_narrowed(wire.capabilities, found),
         idle_seconds=_number(read, "timeout", url) or preset.timeout,
-        key=key,
+        secrets=(key, *_secret_headers(read, environment)),
     )
 
 
@@ -154,36 +174,44 @@ def read_url(url: str) -> ModelUrl:
     options: dict[str, str] = {}
     for name, value in parse_qsl(query.replace("+", "%2B"), keep_blank_values=True):
         if not value:
-            raise ConfigError(f"{url!r}: {name} has no value", remedy=f"Write {name}=VALUE, or leave it out")
+            raise ConfigError(f"{_shown(url)}: {name} has no value", remedy=f"Write {name}=VALUE, or leave it out")
         if name in options:
-            raise ConfigError(f"{url!r} has {name} twice", remedy="Leave one")
+            raise ConfigError(f"{_shown(url)} has {name} twice", remedy="Leave one")
         options[name] = value
     scheme, _, rest = address.partition(":")
     if scheme not in ("http", "https"):
         if scheme not in PRESETS:
-            raise ConfigError(f"{url!r} names no provider", remedy=f"Known: {', '.join(sorted(PRESETS))}")
+            raise ConfigError(f"{_shown(url)} names no provider", remedy=f"Known: {', '.join(sorted(PRESETS))}")
         if not rest:
-            raise ConfigError(f"{url!r} names no model", remedy=f"Write for example {PRESETS[scheme].example}")
+            raise ConfigError(f"{_shown(url)} names no model", remedy=f"Write for example {PRESETS[scheme].example}")
         return ModelUrl(provider=scheme, model=unquote(rest), options=options)
     base = _checked_base(address, url)
     model = options.pop("model", "")
     if not model:
-        raise ConfigError(f"{url!r} names no model", remedy=f"Write {address}?model=NAME")
+        raise ConfigError(f"{_shown(url)} names no model", remedy=f"Write {base}?model=NAME")
     return ModelUrl(provider=urlsplit(base).netloc, model=model, options=options, base=base)
-
-
-def priced_as(url: str) -> tuple[str, str]:
-    """(provider, model) by which the data on models knows the model of a URL. Errors: ConfigError."""
-    read = read_url(url)
-    preset = PRESETS.get(read.provider, ANY)
-    return preset.priced_as or read.provider, read.model
 
 
 def wire_format(preset: Preset, target: Target) -> WireFormat:
     """The format that a preset names, for a target."""
     module, _, name = preset.format.partition(":")
     make: Callable[..., WireFormat] = getattr(import_module(f"sourcebook.models.formats.{module}"), name)
-    return make(target) if preset.dialect is None else make(target, preset.dialect)
+    if preset.dialect is None:
+        return make(target)
+    return make(target, adapted(preset.dialect, target.options) if preset is ANY else preset.dialect)
+
+
+def adapted(dialect: Dialect, options: Mapping[str, str]) -> Dialect:
+    """How a server that nobody knows speaks, as the options of its URL tell."""
+    continues: Mapping[str, Mapping[str, object]] = {"plain": {}, "vllm": CONTINUES_AS_VLLM}
+    return replace(
+        dialect,
+        limit=options.get("limit", dialect.limit),
+        usage_option=options.get("usage") != "false",
+        effort=options.get("effort") == "true",
+        continues=continues.get(options.get("continues", "")),
+        thoughts=options.get("thoughts", ""),
+    )
 
 
 # --- options ------------------------------------------------------------------------------------------------------
@@ -196,16 +224,19 @@ def _options(read: ModelUrl, preset: Preset, environment: Mapping[str, str], url
         if not prefix and name not in OPTIONS and name not in preset.options:
             if re.search(r"key|token|secret|password", name):
                 raise ConfigError(
-                    f"{url.partition('?')[0]!r} has an option {name!r}: keys do not belong into settings",
+                    f"{_shown(url)} has an option {name!r}: keys do not belong into settings",
                     remedy=f"Run: sourcebook key set {read.provider}",
                 )
             known = ", ".join([*OPTIONS, *preset.options])
-            raise ConfigError(f"{url!r} has an unknown option {name!r}", remedy=f"Known: {known}")
+            raise ConfigError(f"{_shown(url)} has an unknown option {name!r}", remedy=f"Known: {known}")
     options = dict(read.options)
     for name, variables in preset.environment.items():
         for variable in variables:
             if value := environment.get(variable, "").strip():
                 options.setdefault(name, value)
+    for name, values in preset.choices.items():
+        if (said := options.get(name, values[0])) not in values:
+            raise ConfigError(f"{_shown(url)}: {name} is {said!r}", remedy=f"It may be: {', '.join(values)}")
     return {**preset.defaults, **options}
 
 
@@ -216,17 +247,19 @@ def _base(read: ModelUrl, preset: Preset, options: Mapping[str, str], url: str) 
     if not base:
         variables = preset.environment.get("base", ())
         also = f", or set {variables[0]}" if variables else ""
-        raise ConfigError(f"{url!r} does not say where {preset.title} is", remedy=f"Add ?base=https://...{also}")
+        raise ConfigError(f"{_shown(url)} does not say where {preset.title} is", remedy=f"Add ?base=https://...{also}")
     if "base" not in options:
         missing = [name for name in re.findall(r"{(\w+)}", base) if name not in options]
         if missing:
             variables = preset.environment.get(missing[0], ())
             also = f", or set {variables[0]}" if variables else ""
-            raise ConfigError(f"{url!r} has no {missing[0]}", remedy=f"Add ?{missing[0]}=...{also}")
+            raise ConfigError(f"{_shown(url)} has no {missing[0]}", remedy=f"Add ?{missing[0]}=...{also}")
         base = base.format(**{name: quote(value, safe="") for name, value in options.items()})
     if "://" not in base:  # as the variables of some vendors have it
         base = f"{'http' if preset.base.startswith('http:') else 'https'}://{base}"
-    base = _checked_base(base, url)
+        if preset.port and urlsplit(_checked_base(base, url)).port is None:
+            base = re.sub(r"(//[^/]*)", rf"\1:{preset.port}", base.rstrip(":"), count=1)
+    base = _checked_base(base, url).removesuffix(preset.without)
     return base + preset.root if preset.root and not urlsplit(base).path else base
 
 
@@ -234,16 +267,16 @@ def _checked_base(base: str, url: str) -> str:
     """A base URL without a slash at its end. Errors: ConfigError."""
     try:
         parts = urlsplit(base)
+        if parts.username or parts.password:
+            raise ConfigError(
+                f"The URL of {parts.hostname} holds a user or a password",
+                remedy=f"Take it out and run: sourcebook key set {parts.hostname}",
+            )
         parts.port  # noqa: B018  which raises for a port that is none
-    except ValueError as error:
-        raise ConfigError(f"{url!r} is not a URL: {error}", remedy="Correct it") from error
-    if parts.username or parts.password:
-        raise ConfigError(
-            f"The URL of {parts.hostname} holds a user or a password",
-            remedy=f"Take it out and run: sourcebook key set {parts.hostname}",
-        )
+    except ValueError:
+        raise ConfigError(f"{_shown(url)} is not a URL", remedy="Correct it") from None
     if parts.scheme not in ("http", "https") or not parts.hostname or parts.query or parts.fragment:
-        raise ConfigError(f"{base!r} is not the address of a server", remedy="Write for example https://host/v1")
+        raise ConfigError(f"{_shown(base)} is not the address of a server", remedy="Write for example https://host/v1")
     return base.rstrip("/")
 
 
@@ -258,12 +291,12 @@ def _headers(
         kind, _, name = option.partition(".")
         if kind == "header_env":
             if not environment.get(value):
-                raise ConfigError(f"{url!r}: the environment variable {value} is not set", remedy=f"Set {value}")
+                raise ConfigError(f"{_shown(url)}: the environment variable {value} is not set", remedy=f"Set {value}")
             headers[name] = environment[value].strip()
         elif kind == "header":
             if _SECRET.search(name):
                 raise ConfigError(
-                    f"{url.partition('?')[0]!r} has a secret header {name}",
+                    f"{_shown(url)} has a secret header {name}",
                     remedy=f"Put its value into an environment variable and write header_env.{name}=VARIABLE",
                 )
             headers[name] = value
@@ -273,12 +306,23 @@ def _headers(
     return headers
 
 
+def _secret_headers(read: ModelUrl, environment: Mapping[str, str]) -> list[str]:
+    """The values of headers that come from the environment, which `_headers` has found there."""
+    return [environment[name].strip() for option, name in read.options.items() if option.startswith("header_env.")]
+
+
+def _shown(url: str) -> str:
+    """A URL for a message: without what people put keys into, its query and the part before an "@"."""
+    address = re.split(r"[?#]", url, maxsplit=1)[0]
+    return repr(re.sub(r"//.*@", "//", address))
+
+
 def _number(read: ModelUrl, name: str, url: str) -> float | None:
     said = read.options.get(name)
     if said is None:
         return None
     if not re.fullmatch(r"\d+" if name != "timeout" else r"\d+(\.\d+)?", said) or float(said) <= 0:
-        raise ConfigError(f"{url!r}: {name} is {said!r}", remedy="Write a number above 0")
+        raise ConfigError(f"{_shown(url)}: {name} is {said!r}", remedy="Write a number above 0")
     return float(said)
 
 

@@ -20,10 +20,14 @@ class Preset:
     one, it gives the `WireFormat`.
     base: URL that paths follow, no slash at its end; "{option}" in it is filled from the URL's options or the
     environment. "" if only the user knows it. root: path that follows a base without one ("/v1").
+    without: end of a base that vendors name and paths have themselves ("/openai/v1"), taken off. port: of a base that
+    names neither scheme nor port; 0 leaves it to the scheme.
     keys: environment variables that hold the key, the first that is set counts; "A:B:C?" are variables whose values
-    are joined by colons, the one with "?" only if set. key_needed: whether a call without a key is senseless.
+    are joined by colons, the one with "?" only if set. keys_as: whose kept keys serve as well. key_needed: whether a
+    call without a key is senseless.
     window: tokens of prompt and answer, where neither the URL nor the data on models says.
-    options: name -> meaning, for what may stand in the URL besides what every URL may have.
+    options: name -> meaning, for what may stand in the URL besides what every URL may have. choices: option -> the
+    values that it may have, if they are few.
     environment: option -> variables that give it where the URL does not ("base" is an option).
     defaults: option -> value where nothing gives it. headers: header -> option that gives its value.
     priced_as: whose prices and windows hold, if another provider's. window_option: the option that tells the server
@@ -39,10 +43,14 @@ class Preset:
     dialect: Dialect | None = None
     base: str = ""
     root: str = ""
+    without: str = ""
+    port: int = 0
     keys: tuple[str, ...] = ()
+    keys_as: str = ""
     key_needed: bool = True
     window: int = 8192
     options: Mapping[str, str] = field(default_factory=dict)
+    choices: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     environment: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
     defaults: Mapping[str, str] = field(default_factory=dict)
     headers: Mapping[str, str] = field(default_factory=dict)
@@ -58,13 +66,30 @@ _ORGANISATION = {
     "organization": "whom to bill, if the key belongs to several organisations",
     "project": "whom to bill, if the key belongs to several projects",
 }
+_YES_OR_NO = ("true", "false")
 _KEEPS = {"keeps": "`true` or `false`: whether the model takes prompt-caching markers, where its name does not tell"}
 _REASONS_TOLD = {"reasons": "`true` or `false`: whether the model thinks first, where its name does not tell"}
+_GENERATION = (
+    {"like": "the model behind a name that does not tell it (a deployment's, a gateway's)"}
+    | _REASONS_TOLD
+    | {"samples": "`true` or `false`: whether the model takes temperature and top_p, likewise"}
+    | _KEEPS
+)
+_GENERATION_CHOICES = {"reasons": _YES_OR_NO, "samples": _YES_OR_NO, "keeps": _YES_OR_NO}
 _GEMINI = {
     "thinking": "`budget`, `level` or `none`: how the model is asked to think, where its name does not tell",
     "continues": "`true`: the model goes on with a reply that was begun; some do",
 }
+_GEMINI_CHOICES = {"thinking": ("budget", "level", "none"), "continues": _YES_OR_NO}
+_CLAUDE_CHOICES = {
+    "thinking": ("budget", "adaptive", "none"),
+    "samples": ("0", "1", "2"),
+    "continues": _YES_OR_NO,
+    "schema": _YES_OR_NO,
+}
 _ORGANISATION_HEADERS = {"OpenAI-Organization": "organization", "OpenAI-Project": "project"}
+CONTINUES_AS_VLLM: Mapping[str, object] = {"continue_final_message": True, "add_generation_prompt": False}
+"""Fields that make vLLM, and servers after its model, go on with a reply that was begun."""
 _THINKS = 600.0
 _LOADS = 300.0
 _OPENAI = Preset(
@@ -75,14 +100,17 @@ _OPENAI = Preset(
     base="https://api.openai.com/v1",
     keys=("OPENAI_API_KEY",),
     window=128_000,
-    options=_ORGANISATION | _KEEPS,
+    options=_ORGANISATION | _GENERATION,
+    choices=_GENERATION_CHOICES,
     environment={
         "base": ("OPENAI_BASE_URL",),
         "organization": ("OPENAI_ORG_ID", "OPENAI_ORGANIZATION"),
         "project": ("OPENAI_PROJECT_ID",),
     },
     headers=_ORGANISATION_HEADERS,
-    notes="Chat completions. They never show reasoning, though they charge for it; `openai-responses:` shows it.",
+    notes="Chat completions. They never show reasoning, though they charge for it; `openai-responses:` shows it. What "
+    "a model takes its name tells: one that reasons gets no temperature and is asked for no log probabilities, and "
+    "stop sequences that it does not take are kept to here.",
 )
 _AZURE = Preset(
     title="Azure OpenAI",
@@ -91,13 +119,15 @@ _AZURE = Preset(
     source="learn.microsoft.com/azure/ai-foundry/openai/api-version-lifecycle",
     format="openai_chat:azure",
     base="https://{resource}.openai.azure.com",
+    without="/openai/v1",
     keys=("AZURE_OPENAI_API_KEY",),
     window=128_000,
     options={
         "resource": "name of the Azure resource, in place of `base`",
         "api_version": "a dated API version such as `2024-10-21`: uses the paths with `/deployments/`",
     }
-    | _KEEPS,
+    | _GENERATION,
+    choices=_GENERATION_CHOICES,
     environment={"base": ("AZURE_OPENAI_ENDPOINT",), "api_version": ("OPENAI_API_VERSION",)},
     notes="The model is the name of your deployment. Without `api_version` the undated v1 API is used.",
 )
@@ -111,7 +141,7 @@ PRESETS: dict[str, Preset] = {
         source="platform.openai.com/docs/api-reference/responses",
         format="openai_responses:OpenAIResponses",
         priced_as="openai",
-        options=_ORGANISATION | _KEEPS | _REASONS_TOLD,
+        keys_as="openai",
         notes="The responses API: summaries of the reasoning are shown, and the reasoning itself goes back, encrypted, "
         "with the next turn. Nothing is stored with the vendor (`store: false`).",
     ),
@@ -121,7 +151,8 @@ PRESETS: dict[str, Preset] = {
         title="Azure OpenAI responses",
         example="azure-responses:my-deployment?base=https://my-resource.openai.azure.com",
         format="openai_responses:azure",
-        options={"resource": _AZURE.options["resource"]} | _KEEPS | _REASONS_TOLD,
+        keys_as="azure",
+        options={"resource": _AZURE.options["resource"]} | _GENERATION,
         environment={"base": ("AZURE_OPENAI_ENDPOINT",)},
         notes="The responses API of Azure's undated v1 API. The model is the name of your deployment.",
     ),
@@ -303,6 +334,7 @@ PRESETS: dict[str, Preset] = {
             "template": "`server` (default): the server puts the messages into the model's own template; `plain`: "
             "their texts are joined by blank lines, for models without one"
         },
+        choices={"template": ("server", "plain")},
         notes="The native routes: log probabilities of every token, exact counts, replies that can be continued. Tools "
         "and images need `tgi-chat:`.",
     ),
@@ -315,6 +347,7 @@ PRESETS: dict[str, Preset] = {
         base="http://127.0.0.1:8080",
         root="/v1",
         keys=("HF_TOKEN", "HUGGING_FACE_HUB_TOKEN"),
+        keys_as="tgi",
         key_needed=False,
     ),
     "vllm": Preset(
@@ -324,7 +357,7 @@ PRESETS: dict[str, Preset] = {
         source="docs.vllm.ai/en/latest/serving/openai_compatible_server",
         dialect=replace(
             _REASONS,
-            continues={"continue_final_message": True, "add_generation_prompt": False},
+            continues=CONTINUES_AS_VLLM,
             thoughts="reasoning",
         ),
         base="http://127.0.0.1:8000",
@@ -362,6 +395,7 @@ PRESETS: dict[str, Preset] = {
         source="github.com/ollama/ollama/blob/main/docs/api.md",
         format="ollama:Ollama",
         base="http://127.0.0.1:11434",
+        port=11434,
         keys=("OLLAMA_API_KEY",),
         key_needed=False,
         options={
@@ -392,6 +426,7 @@ PRESETS: dict[str, Preset] = {
             "wait": "seconds, 1 to 60, that the first call waits for a reply that is not streamed (default 1); until "
             "it returns the prediction cannot be cancelled",
         },
+        choices={"deployment": _YES_OR_NO, "template": ("plain", "chatml", "llama3", "mistral")},
         notes="Predictions: the reply is streamed where the model can, and fetched when it is ready where it cannot. "
         "Cancelling a call cancels the prediction, so that it is not charged further.",
     ),
@@ -410,6 +445,7 @@ PRESETS: dict[str, Preset] = {
             "schema": "`true` or `false`: whether the model is held to a JSON schema as such, likewise",
             "auth": "`bearer`: the key is sent as a bearer token, as some gateways want it",
         },
+        choices=_CLAUDE_CHOICES | {"auth": ("bearer",)},
         environment={"base": ("ANTHROPIC_BASE_URL",)},
         notes="And whatever else speaks Anthropic's messages, by its `base`. What a Claude accepts its name tells: "
         "models since 4.6 do not go on with a reply that was begun, models since 4.7 take no temperature. A budget to "
@@ -425,6 +461,7 @@ PRESETS: dict[str, Preset] = {
         window=128_000,
         options={"images": "`true` or `false`: whether the model sees pictures, where its name does not tell"}
         | _REASONS_TOLD,
+        choices={"images": _YES_OR_NO, "reasons": _YES_OR_NO},
         environment={"base": ("CO_API_URL",)},
         notes="Tokens are counted as they are billed, without those of the prompt that Cohere puts around yours.",
     ),
@@ -448,6 +485,7 @@ PRESETS: dict[str, Preset] = {
             "schema": "`true` or `false`: whether the model is held to a JSON schema as such, likewise",
         }
         | _KEEPS,
+        choices=_CLAUDE_CHOICES | {"keeps": _YES_OR_NO},
         environment={"base": ("AWS_ENDPOINT_URL_BEDROCK_RUNTIME",), "region": ("AWS_REGION", "AWS_DEFAULT_REGION")},
         notes="The Converse API, for every model that it serves. A Bedrock API key, or an access key, which signs "
         "(`sourcebook key set bedrock` takes `ACCESS:SECRET`, or `ACCESS:SECRET:SESSION`), or a profile with an access "
@@ -464,6 +502,7 @@ PRESETS: dict[str, Preset] = {
         keys=("GEMINI_API_KEY", "GOOGLE_API_KEY"),
         window=1_048_576,
         options=_GEMINI,
+        choices=_GEMINI_CHOICES,
         environment={"base": ("GOOGLE_GEMINI_BASE_URL",)},
         notes="The native API. Thoughts are shown as summaries; their signatures go back with the next turn.",
     ),
@@ -482,6 +521,7 @@ PRESETS: dict[str, Preset] = {
             "auth": "`key`: the key is an API key, as of Vertex AI in express mode",
         }
         | _GEMINI,
+        choices=_GEMINI_CHOICES | {"auth": ("key", "bearer")},
         environment={"project": ("GOOGLE_CLOUD_PROJECT",), "location": ("GOOGLE_CLOUD_LOCATION",)},
         defaults={"location": "global", "auth": "bearer"},
         priced_as="gemini",
@@ -489,3 +529,9 @@ PRESETS: dict[str, Preset] = {
         "`export CLOUDSDK_AUTH_ACCESS_TOKEN=$(gcloud auth print-access-token)`.",
     ),
 }
+
+
+def payee(provider: str) -> str:
+    """Whose prices, and whose data on models, hold for a provider."""
+    preset = PRESETS.get(provider)
+    return preset.priced_as or provider if preset is not None else provider

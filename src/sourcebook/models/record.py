@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 import base64
+import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, fields, replace
 from typing import Any
 
 from sourcebook.models.base import Image, Message, ModelRequest, Thought, Tool, ToolCall
-from sourcebook.types import Hit, Passage, PassageId
+from sourcebook.types import Computed, Hit, Passage, PassageId, TableRead
 
 _NOT_KEPT = ("evidence", "deadline", "answer_id", "messages", "tools")
 """Written in their own way, or true of one run only."""
@@ -31,7 +32,7 @@ def request_record(request: ModelRequest) -> dict[str, Any]:
 
 
 def request_from(record: Mapping[str, Any], evidence: Sequence[Hit] = ()) -> ModelRequest:
-    """The request that a record was made from; settings that are unknown now are passed over."""
+    """The request that a record was made from; what a later release added to any part of it is passed over."""
     known = {one.name for one in fields(ModelRequest)} - set(_NOT_KEPT)
     settings: dict[str, Any] = {name: value for name, value in record.items() if name in known}
     if "stop" in settings:
@@ -40,7 +41,7 @@ def request_from(record: Mapping[str, Any], evidence: Sequence[Hit] = ()) -> Mod
         ModelRequest(**settings),
         evidence=tuple(evidence),
         messages=tuple(_message_from(one) for one in record.get("messages", ())),
-        tools=tuple(Tool(**one) for one in record.get("tools", ())),
+        tools=tuple(Tool(**_known(Tool, one)) for one in record.get("tools", ())),
     )
 
 
@@ -51,6 +52,7 @@ def hit_record(hit: Hit) -> dict[str, Any]:
         "score": hit.score,
         "channels": dict(hit.channels),
         "duplicates": list(hit.duplicates),
+        **({} if hit.computed is None else {"computed": asdict(hit.computed)}),
     }
 
 
@@ -68,6 +70,22 @@ def hit_from(record: Mapping[str, Any]) -> Hit:
         score=record["score"],
         channels=record.get("channels", {}),
         duplicates=tuple(record.get("duplicates", ())),
+        computed=_computed_from(record["computed"]) if record.get("computed") else None,
+    )
+
+
+def computed_json(computed: Computed) -> dict[str, Any]:
+    """A computation for other programs: its rows as arrays, not as the text that the model saw."""
+    return {**_plain(asdict(computed)), "rows": [json.loads(row) for row in computed.rows]}
+
+
+def _computed_from(record: Mapping[str, Any]) -> Computed:
+    return Computed(
+        sql=record["sql"],
+        columns=tuple(record["columns"]),
+        rows=tuple(record["rows"]),
+        tables=tuple(TableRead(**one) for one in record["tables"]),
+        cut=record["cut"],
     )
 
 
@@ -82,14 +100,22 @@ def _message_record(message: Message) -> dict[str, Any]:
 
 
 def _message_from(record: Mapping[str, Any]) -> Message:
-    values = dict(record)
-    values["images"] = tuple(
-        Image(**{**one, "data": None if one.get("data") is None else base64.b64decode(one["data"])})
-        for one in record.get("images", ())
-    )
-    values["tool_calls"] = tuple(ToolCall(**one) for one in record.get("tool_calls", ()))
-    values["thoughts"] = tuple(Thought(**one) for one in record.get("thoughts", ()))
+    values = _known(Message, record)
+    values["images"] = tuple(_image_from(one) for one in record.get("images", ()))
+    values["tool_calls"] = tuple(ToolCall(**_known(ToolCall, one)) for one in record.get("tool_calls", ()))
+    values["thoughts"] = tuple(Thought(**_known(Thought, one)) for one in record.get("thoughts", ()))
     return Message(**values)
+
+
+def _image_from(record: Mapping[str, Any]) -> Image:
+    data = record.get("data")
+    return Image(**_known(Image, record) | {"data": None if data is None else base64.b64decode(data)})
+
+
+def _known(kind: type[Message | Image | ToolCall | Thought | Tool], record: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a record this release knows."""
+    names = {one.name for one in fields(kind)}
+    return {name: value for name, value in record.items() if name in names}
 
 
 def _plain(value: object) -> Any:

@@ -29,7 +29,7 @@ _PARSERS = {
 }
 
 
-_FINGERPRINTS = "text-2 markdown-1 html-1 delimited-2 databases-1 json-2 xml-1 mail-1 slides-1 sheets-2 rich-1"
+_FINGERPRINTS = "text-2 markdown-1 html-2 delimited-3 databases-1 json-2 xml-2 mail-1 slides-2 sheets-3 rich-2"
 _LIBRARIES = ("kreuzberg", "python-calamine", "charset-normalizer")
 
 

@@ -25,7 +25,7 @@ _SAMPLE_RECORDS = 100
 class DelimitedParser:
     """Values parted by commas, semicolons, tabs or bars, whichever the file shows; RFC 4180 quoting."""
 
-    fingerprint = "delimited-2"
+    fingerprint = "delimited-3"
 
     def accepts(self, name: str, head: bytes) -> bool:  # noqa: ARG002
         """By its name: any text could be a table of one column."""

@@ -63,7 +63,7 @@ _META = {
 class WebPageParser:
     """By the tokenizer of the standard library, which reads what browsers read."""
 
-    fingerprint = "html-1"
+    fingerprint = "html-2"
 
     def accepts(self, name: str, head: bytes) -> bool:
         """By its name, or the beginning of its text."""

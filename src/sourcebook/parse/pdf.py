@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 
 from sourcebook.parse.draft import Draft
 from sourcebook.parse.inline import join_lines
+from sourcebook.parse.outline import Entry
 from sourcebook.types import BlockKind
 
 if TYPE_CHECKING:
@@ -18,22 +19,27 @@ _SOFT_HYPHEN = re.compile("[\x02\u00ad][ \t]*\n?")  # pdfium marks with \x02 a h
 _HYPHEN_END = re.compile(r"(\w+)-[ \t]*\n[ \t]*(\w+)")
 _ENDS_SENTENCE = re.compile(r"[.!?。！？:;…][\"'”’)\]\d]*$")
 _NUMBERED = re.compile(r"(\d{1,2}(?:\.\d{1,2}){0,3})\.?\s+([^\W\d_][^\n.!?]{2,70})")
+_NUMBER = re.compile(r"(?:\d{1,2}\.)*\d{1,2}\.?\s+(?=\D)")
 _BULLET = re.compile(r"[•◦▪●○■□‣⁃·▶►➢✓➤∙*–-]\s+(?=\S)")
 _COUNTED = re.compile(r"(?:\(?(?:\d{1,3}|[a-zA-Z]|[ivx]{1,5})[.)]|[①-⑳]|\[\d{1,3}\])\s+\S")
 _MAX_HEADING = 150
+_DEEPEST = 6  # level of a heading
 _FULL = 0.7  # of the usual line length: a line as long as this was broken by the margin
 _REPEATED = 3  # pages on which a line at the edge stands before it counts as a running head
 
 
-def write_pdf(draft: Draft, result: ExtractionResult) -> None:
-    """Blocks with their pages. Lines are pdfium's, in its order; what may be a heading, kreuzberg tells by size."""
+def write_pdf(draft: Draft, result: ExtractionResult, outline: Sequence[Entry]) -> None:
+    """Blocks with their pages. Lines are pdfium's, in its order.
+
+    What may be a heading, kreuzberg tells by size, and the file's outline by name.
+    """
     words = frozenset(re.findall(r"\w{4,}", result.content.lower()))
     pages = [
         (page["page_number"], [line.strip() for line in _unhyphenated(page["content"], words).split("\n")])
         for page in result.pages or ()
     ]
     running = _running_heads([lines for _, lines in pages])
-    headings = _headings(result, words, running)
+    headings = _headings(result, words, running, outline)
     for number, lines in pages:
         kept = [line for place, line in enumerate(lines) if not _runs(line, place, len(lines), running)]
         for kind, text, level in page_blocks(kept, headings.get(number, {})):
@@ -76,15 +82,18 @@ def _heading_at(
     for count in (3, 2, 1):
         text = join_lines(lines[number : number + count])
         after = lines[number + count] if number + count < len(lines) else ""
-        if _key(text) in headings and not after[:1].islower():
-            return text, headings[_key(text)], count
+        level = headings.get(_key(text), 0)
+        if not level and _NUMBER.match(lines[number]):  # the outline may leave the number out
+            level = headings.get(_key(_NUMBER.sub("", text, count=1)), 0)
+        if level and not after[:1].islower():
+            return text, level, count
     numbered = _NUMBERED.fullmatch(lines[number])
     after = lines[number + 1] if number + 1 < len(lines) else ""
     if not numbered or not numbered[2][0].isupper() or not after[:1].isupper() or len(after) <= len(lines[number]):
         return None
     if before and not _ENDS_SENTENCE.search(before):
         return None
-    return lines[number], min(numbered[1].count(".") + 2, 6), 1
+    return lines[number], min(numbered[1].count(".") + 2, _DEEPEST), 1
 
 
 def _ends(before: str, after: str, usual: int) -> bool:
@@ -115,9 +124,15 @@ def _usual_length(lines: Iterable[str]) -> int:
     return lengths[-1]
 
 
-def _headings(result: ExtractionResult, words: frozenset[str], running: frozenset[str]) -> dict[int, dict[str, int]]:
-    """Page -> key of the heading's text -> level, as far as they look like headings."""
+def _headings(
+    result: ExtractionResult, words: frozenset[str], running: frozenset[str], outline: Sequence[Entry]
+) -> dict[int, dict[str, int]]:
+    """Page -> key of the heading's text -> level, as far as they look like headings or the outline says so."""
     headings: dict[int, dict[str, int]] = {}
+    for entry in outline:
+        if any(map(str.isalpha, entry.name)):
+            headings.setdefault(entry.page, {})[_key(entry.name)] = min(entry.depth, _DEEPEST)
+    deepest = max((entry.depth for entry in outline), default=0)
     page = 1
     for node in result.document["nodes"] if result.document else ():
         page = node.get("page") or page
@@ -125,8 +140,9 @@ def _headings(result: ExtractionResult, words: frozenset[str], running: frozense
         if content["node_type"] in ("heading", "title"):
             lines = _unhyphenated(content.get("text") or "", words).split("\n")
             text = join_lines(line for line in lines if _without_numbers(line.strip()) not in running)
-            if _is_heading(text):
-                headings.setdefault(page, {})[_key(text)] = int(content.get("level") or 1)
+            known = headings.setdefault(page, {})
+            if _is_heading(text) and known.keys().isdisjoint((_key(text), _key(_NUMBER.sub("", text, count=1)))):
+                known[_key(text)] = min(deepest + int(content.get("level") or 1), _DEEPEST)  # below what has a name
     return headings
 
 

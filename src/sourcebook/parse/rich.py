@@ -15,6 +15,7 @@ from sourcebook.parse.base import Limits
 from sourcebook.parse.draft import Draft
 from sourcebook.parse.formats import identify
 from sourcebook.parse.grid import Grid
+from sourcebook.parse.outline import read_outline
 from sourcebook.parse.pdf import page_blocks, write_pdf
 from sourcebook.types import MetadataValue, ParsedDocument
 
@@ -70,7 +71,7 @@ class RichParser:
     @property
     def fingerprint(self) -> str:
         """With the library's version."""
-        return f"rich-1 kreuzberg-{version('kreuzberg')}"
+        return f"rich-2 kreuzberg-{version('kreuzberg')}"
 
     def accepts(self, name: str, head: bytes) -> bool:
         """By its content."""
@@ -88,7 +89,7 @@ class RichParser:
         result = _extract(data, kind)
         draft = Draft(limits)
         if kind == "pdf":
-            write_pdf(draft, result)
+            write_pdf(draft, result, read_outline(data))
             if not draft.length and (scanned := _recognized(data)) is not None:
                 _write_recognized(draft, scanned)
         elif kind == "image":

@@ -9,6 +9,7 @@ _PAIR_AHEAD = re.compile(r";\s*[^;:]{1,60}:\s")  # what would read as the next "
 _NUMBER = re.compile(r"[-+(]?\s?[$€£¥₩]?\s?\d[\d\s.,']*\s?(%|[$€£¥₩]|[A-Za-z]{1,3})?\)?")
 _DATE = re.compile(r"\d{1,4}[-/.]\d{1,2}[-/.]\d{1,4}([T ].*)?|\d{1,2}:\d{2}(:\d{2})?")
 _ADDRESS = re.compile(r"\S+@\S+\.\S+|https?://\S+")
+_NOTHING = frozenset(("", "-", "–", "?", "n/a", "na", "nan", "null", "none", "unknown"))  # what stands for no value
 _YEAR = re.compile(r"(19|20|21)\d\d")
 
 
@@ -57,11 +58,15 @@ def column_name(column: int) -> str:
 def is_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     """Whether the first row of a table names its columns, judged from it and a sample of the rows below.
 
-    Column names are words, differ from each other, and do not come again below. Years may be among them.
+    Column names are words; years may be among them. Where no column of numbers or the like tells them from what is
+    below, they differ from each other and do not come again.
     """
     filled = [cell.strip() for cell in first if cell.strip()]
     body = [row for row in below if any(cell.strip() for cell in row)]
-    if not filled or not body or len({cell.casefold() for cell in filled}) < len(filled):
+    if not filled or not body:
+        return False
+    told = over_values(first, body)
+    if not told and len({cell.casefold() for cell in filled}) < len(filled):
         return False
     if any(len(cell) > 100 for cell in filled):
         return False
@@ -71,10 +76,20 @@ def is_header(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
     width = max(len([cell for cell in row if cell.strip()]) for row in body)
     if len(filled) < width / 2:
         return False
-    return not any(
+    return told or not any(
         name.strip() and any(column < len(row) and row[column].strip() == name.strip() for row in body)
         for column, name in enumerate(first)
     )
+
+
+def over_values(first: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
+    """Whether numbers, dates or the like stand under one of the names: a sure sign of headers."""
+    for column, name in enumerate(first):
+        values = [row[column] for row in below if column < len(row) and row[column].strip()]
+        named = name.strip().casefold() not in _NOTHING and not is_value(name)
+        if named and values and sum(map(is_value, values)) > len(values) / 2:
+            return True
+    return False
 
 
 def first_row(rows: Sequence[Sequence[str]]) -> int | None:

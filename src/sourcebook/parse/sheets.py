@@ -13,7 +13,7 @@ from sourcebook.parse.archives import check_archive, locked
 from sourcebook.parse.base import Limits
 from sourcebook.parse.draft import Draft, too_many_rows
 from sourcebook.parse.formats import identify
-from sourcebook.parse.rows import first_row, header_names, is_header, is_value, row_text
+from sourcebook.parse.rows import first_row, header_names, is_header, over_values, row_text
 from sourcebook.parse.tables import Cell, TableDraft
 from sourcebook.types import ParsedDocument, Table
 
@@ -29,7 +29,7 @@ class SheetParser:
     @property
     def fingerprint(self) -> str:
         """With the library's version."""
-        return f"sheets-2 python-calamine-{version('python-calamine')}"
+        return f"sheets-3 python-calamine-{version('python-calamine')}"
 
     def accepts(self, name: str, head: bytes) -> bool:
         """By its content."""
@@ -80,7 +80,7 @@ def write_sheet(draft: Draft, name: str, cells: Sequence[Sequence[Cell]]) -> lis
             named = True
         first = first_row(table) or 0
         below = table[first + 1 : first + 1 + _SAMPLE]
-        new = is_header(table[first], below) and (headers is None or _over_values(table[first], below))
+        new = is_header(table[first], below) and (headers is None or over_values(table[first], below))
         if new:
             headers = header_names(table[first])
             drafts.append(TableDraft(name, headers, written=False))
@@ -128,15 +128,6 @@ def _tables(rows: Sequence[Sequence[str]]) -> Iterator[tuple[int, Sequence[Seque
             start = None
     if start is not None:
         yield start, rows[start:]
-
-
-def _over_values(head: Sequence[str], below: Sequence[Sequence[str]]) -> bool:
-    """Whether numbers, dates or the like stand under one of the names: a sure sign of headers."""
-    for column, name in enumerate(head):
-        values = [row[column] for row in below if column < len(row) and row[column].strip()]
-        if name.strip() and values and sum(map(is_value, values)) > len(values) / 2:
-            return True
-    return False
 
 
 def _fits(table: Sequence[Sequence[str]], headers: tuple[str, ...]) -> bool:

@@ -30,7 +30,7 @@ _STRICT_LINK = b"http://purl.oclc.org/ooxml/officeDocument/relationships"
 class SlideParser:
     """PPTX, by the XML in it (ECMA-376)."""
 
-    fingerprint = "slides-1"
+    fingerprint = "slides-2"
 
     def accepts(self, name: str, head: bytes) -> bool:
         """By its content."""

@@ -1,7 +1,7 @@
 """The process that parses what native code reads: it may crash, hang or swell without harm to the caller.
 
 Started by `workers`; reads requests from its standard input and answers on its standard output. A message is
-eight bytes of length (big endian) and that much JSON; the request is followed by the file's bytes, framed alike.
+JSON, framed as `sourcebook.pipes` has it; the request is followed by the file's bytes, framed alike.
 Plain data both ways: nothing that a broken worker could say runs code in the caller.
 """
 
@@ -11,18 +11,15 @@ import json
 import os
 import shutil
 import signal
-import struct
 import sys
-import threading
-import time
 from base64 import b64decode, b64encode
 from dataclasses import asdict
-from typing import IO
 
 from sourcebook.errors import ParseError, TooLarge
 from sourcebook.parse.archives import nested_too_deep
 from sourcebook.parse.base import Limits
 from sourcebook.parse.builtin import parser_of
+from sourcebook.pipes import end_with_parent, read_message, write_message
 from sourcebook.types import Block, Column, Page, ParsedDocument, Table
 
 _GRACE = 5.0  # seconds past the time limit after which the process ends itself, should nobody else do it
@@ -33,7 +30,7 @@ def main() -> None:
     requests = os.fdopen(os.dup(0), "rb")
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what libraries print must not come between the answers
-    threading.Thread(target=_watch_parent, args=(os.getppid(),), daemon=True).start()
+    end_with_parent(_leave_nothing)
     try:
         write_message(answers, b'{"ready": true}')
         while (request := read_message(requests)) is not None:
@@ -42,24 +39,7 @@ def main() -> None:
                 break
             write_message(answers, json.dumps(_answer(json.loads(request), data)).encode())
     finally:
-        shutil.rmtree(os.environ.get("SOURCEBOOK_WORKER_FOLDER", ""), ignore_errors=True)
-
-
-def read_message(stream: IO[bytes]) -> bytes | None:
-    """The next message, or None if the other side is gone."""
-    head = stream.read(8)
-    if len(head) < 8:
-        return None
-    (length,) = struct.unpack(">Q", head)
-    body = stream.read(length)
-    return body if len(body) == length else None
-
-
-def write_message(stream: IO[bytes], body: bytes) -> None:
-    """Send one message."""
-    stream.write(struct.pack(">Q", len(body)))
-    stream.write(body)
-    stream.flush()
+        _leave_nothing()
 
 
 def packed(document: ParsedDocument) -> dict[str, object]:
@@ -163,12 +143,9 @@ def _limit(limits: Limits) -> None:
     signal.setitimer(signal.ITIMER_REAL, limits.max_seconds + _GRACE)
 
 
-def _watch_parent(parent: int) -> None:
-    """End with the process that started this one, even in the middle of a document."""
-    while os.getppid() == parent:
-        time.sleep(1.0)
+def _leave_nothing() -> None:
+    """Remove the folder for what native code writes."""
     shutil.rmtree(os.environ.get("SOURCEBOOK_WORKER_FOLDER", ""), ignore_errors=True)
-    os._exit(1)
 
 
 if __name__ == "__main__":

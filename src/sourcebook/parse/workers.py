@@ -17,7 +17,8 @@ from pathlib import Path
 from sourcebook import errors
 from sourcebook.errors import Damaged, ParseError, TooLarge
 from sourcebook.parse.base import Limits
-from sourcebook.parse.worker import read_message, request_of, too_much_memory, unpacked, write_message
+from sourcebook.parse.worker import request_of, too_much_memory, unpacked
+from sourcebook.pipes import read_message, write_message
 from sourcebook.types import ParsedDocument
 
 _START_SECONDS = 60.0

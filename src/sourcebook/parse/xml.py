@@ -25,7 +25,7 @@ _SKIPPED = frozenset(("script", "style", "math", "svg", "tex-math", "binary", "m
 class XmlParser:
     """By expat, without external entities; a document that declares entities of its own is refused."""
 
-    fingerprint = "xml-1"
+    fingerprint = "xml-2"
 
     def accepts(self, name: str, head: bytes) -> bool:
         """By its name, or an XML declaration."""

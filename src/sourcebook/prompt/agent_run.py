@@ -14,7 +14,7 @@ from sourcebook.models.base import FinishReason, ModelEvent, ModelRequest, Thoug
 from sourcebook.prompt.tools.base import ToolResult
 from sourcebook.types import Hit, Usage
 
-VERSION = "agent-1"
+VERSION = "agent-2"
 """Recorded with every answer; changes whenever what the loop itself says to the model would."""
 
 Stopped = Literal["", "steps", "tokens", "seconds", "cost", "repeats"]
@@ -113,33 +113,46 @@ AgentEvent = DraftPart | Calling | Step | Answering | ModelEvent
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class AgentRun:
-    """All that a run has done so far, or in the end. stopped: the bound that ended it, if one did."""
+    """All that a run has done so far, or in the end.
+
+    stopped: the bound that ended it, if one did. prompts: versions of what the model was told of tools. notes:
+    what did not hold, for people.
+    """
 
     steps: tuple[Step, ...] = ()
     evidence: tuple[Hit, ...] = ()
     stopped: Stopped = ""
     bounds: Bounds = field(default_factory=Bounds)
+    prompts: tuple[str, ...] = ()
+    notes: tuple[str, ...] = ()
 
     @property
     def usage(self) -> Usage:
         """Of all steps together."""
         return reduce(add, (step.usage for step in self.steps), Usage())
 
+    @property
+    def origins(self) -> frozenset[tuple[str, int]]:
+        """(document, its version) of all that the model was shown by tools."""
+        return frozenset().union(*(run.result.origins for step in self.steps for run in step.runs))
+
     def record(self) -> Mapping[str, object]:
         """The run as JSON values, for the answer's record: every step with its calls, results, tokens and cost."""
         return {
             "version": VERSION,
+            "prompts": list(self.prompts),
             "stopped": self.stopped,
             "bounds": asdict(self.bounds),
             "usage": asdict(self.usage),
             "steps": [_step(step) for step in self.steps],
+            "notes": list(self.notes),
         }
 
 
 def digest(request: ModelRequest) -> str:
-    """BLAKE2b-128 of all that a model's reply depends on: messages, tools, schema, parameters; not the deadline."""
+    """BLAKE2b-128 of all that a model's reply depends on: messages, tools, schema, parameters; not who asks when."""
     evidence = [(hit.passage.id, hit.passage.start, hit.passage.end) for hit in request.evidence]
-    leave = ("evidence", "deadline", "tenant", "account", "purpose", "streamed")
+    leave = ("evidence", "deadline", "tenant", "account", "purpose", "answer_id", "streamed")
     made_of = {name: getattr(request, name) for name in ModelRequest.__dataclass_fields__ if name not in leave}
     text = json.dumps({**made_of, "evidence": evidence}, ensure_ascii=False, sort_keys=True, default=_value)
     return blake2b(text.encode("utf-8", "replace"), digest_size=16).hexdigest()

@@ -26,11 +26,12 @@ from sourcebook.models.base import (
     TextPart,
     ToolCallPart,
 )
-from sourcebook.types import Answer, Citation, Hit, LeftOut, Unsupported
+from sourcebook.types import Answer, Citation, Computed, Hit, LeftOut, Unsupported
 
 if TYPE_CHECKING:
+    from sourcebook.prompt.claims import Kind
     from sourcebook.prompt.markers import Sentence, SentenceReader
-    from sourcebook.prompt.support import Source, SupportJudge
+    from sourcebook.prompt.support import Source, SupportJudge, Verdict
     from sourcebook.prompt.thinking import Shown
 
 AnswerPart = str | Citation | Unsupported | ReasoningPart | ToolCallPart | Switched | Answer
@@ -148,7 +149,8 @@ def _citation(part: CitedPart, evidence: Sequence[Hit]) -> Citation | None:
     """The citation that a model means, or None if it points at nothing that it was given."""
     if not 1 <= part.number <= len(evidence):
         return None
-    passage = evidence[part.number - 1].passage
+    hit = evidence[part.number - 1]
+    passage = hit.passage
     return Citation(
         document=passage.document,
         version=passage.version,
@@ -159,6 +161,7 @@ def _citation(part: CitedPart, evidence: Sequence[Hit]) -> Citation | None:
         page=passage.page,
         location=passage.location,
         title=passage.title,
+        computed=hit.computed,
     )
 
 
@@ -167,12 +170,17 @@ def _citation(part: CitedPart, evidence: Sequence[Hit]) -> Citation | None:
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class _Said:
-    """What became of one sentence. shown: its text as streamed, "" if it was left out. claimed: it needed a source."""
+    """What became of one sentence. shown: its text as streamed, "" if it was left out."""
 
     shown: str
+    kind: Kind = "frame"
     citations: tuple[Citation, ...] = ()
     unsupported: Unsupported | None = None
-    claimed: bool = False
+
+    @property
+    def supported(self) -> bool:
+        """Whether it says something that a source says."""
+        return self.kind in ("claim", "remark") and bool(self.citations) and self.unsupported is None
 
 
 @dataclass(slots=True)
@@ -247,21 +255,22 @@ class _Generated:
 
     async def _weigh(self, sentence: Sentence) -> _Said:
         """Resolve a sentence's markers, have the quotes verified, and judge whether they support it."""
-        from sourcebook.prompt.claims import claims
+        from sourcebook.prompt.claims import kind_of
 
         text = sentence.text.strip()
-        claimed = claims(sentence, self.reading.judge.words)
-        if not claimed and not any(mark.number for mark in sentence.marks):
-            return _Said(shown=sentence.text)
+        kind = kind_of(sentence, self.request.question, self.reading.judge.words)
+        claimed = kind == "claim"
+        if kind == "unknown" or (not claimed and not any(mark.number for mark in sentence.marks)):
+            return _Said(shown=sentence.text, kind=kind)  # of what is not known, the passages looked at are no source
         evidence = self.evidence()
         sources = self._sources(sentence, evidence)
         unmarked = not sources
         if unmarked and claimed and self.reading.attribute:
             sources = self._attributed(text, evidence)
-        standing = [(source, one) for source, one in sources if await self.verify(one)]
+        standing = await self._standing(sources)
         if sources and not standing and not unmarked:
-            return _Said(shown="")  # its source is gone, and what it says goes with it
-        verdict = self.reading.judge.judge(text, [source for source, _ in standing]) if standing else None
+            return _Said(shown="", kind=kind)  # its source is gone, and what it says goes with it
+        verdict = self._judged(text, standing) if standing else None
         unsupported = None
         if claimed and (verdict is None or not verdict.supported):
             beyond = any(mark.number > len(evidence) for mark in sentence.marks)
@@ -269,8 +278,31 @@ class _Generated:
             unsupported = Unsupported(text=text, reason=verdict.reason if verdict else why)
         citations = tuple(dict.fromkeys(citation for _, citation in standing))
         if unsupported and self.reading.leave_out:
-            return _Said(shown="", unsupported=unsupported, claimed=True)
-        return _Said(shown=sentence.text, citations=citations, unsupported=unsupported, claimed=claimed)
+            return _Said(shown="", kind=kind, unsupported=unsupported)
+        return _Said(shown=sentence.text, kind=kind, citations=citations, unsupported=unsupported)
+
+    async def _standing(self, sources: Sequence[tuple[Source, Citation]]) -> list[tuple[Source, Citation]]:
+        """Those whose quotes are verified. A result stands with all the documents that it was computed from."""
+        verified = [await self.verify(one) for _, one in sources]
+        fallen = {one.computed for (_, one), holds in zip(sources, verified, strict=True) if not holds} - {None}
+        return [
+            (source, one)
+            for (source, one), holds in zip(sources, verified, strict=True)
+            if holds and one.computed not in fallen
+        ]
+
+    def _judged(self, text: str, standing: Sequence[tuple[Source, Citation]]) -> Verdict:
+        """Whether a sentence is supported by the results, or by the passages, that it cites."""
+        passages = [source for source, one in standing if one.computed is None]
+        results = tuple(dict.fromkeys(one.computed for _, one in standing if one.computed is not None))
+        if results:
+            from sourcebook.prompt.computed import judge_computed
+
+            beside = " ".join(source.passage.text[source.start : source.end] for source in passages)
+            verdict = judge_computed(text, results, beside=beside, asked=self.request.question)
+            if verdict.supported or not passages:
+                return verdict
+        return self.reading.judge.judge(text, passages)
 
     def _sources(self, sentence: Sentence, evidence: Sequence[Hit]) -> list[tuple[Source, Citation]]:
         """For each marker that names a passage the part of it that supports what stands before the marker best."""
@@ -283,6 +315,9 @@ class _Generated:
             if not 1 <= mark.number <= len(evidence):
                 continue
             passage = evidence[mark.number - 1].passage
+            if (computed := evidence[mark.number - 1].computed) is not None:
+                found += _of_result(computed, evidence)
+                continue
             if mark.span is None:
                 before = max((end for end in ends if end < mark.at), default=0)
                 clause = text[before : mark.at] if before or mark.at < len(text.rstrip()) - 1 else text
@@ -294,10 +329,18 @@ class _Generated:
         return found
 
     def _attributed(self, text: str, evidence: Sequence[Hit]) -> list[tuple[Source, Citation]]:
-        """The one passage that supports a sentence without a marker best, if it does."""
+        """What supports a sentence without a marker, if anything: a result whose number it says, else a passage."""
+        from sourcebook.prompt.computed import judge_computed, names_a_cell
+
+        for computed in dict.fromkeys(hit.computed for hit in evidence if hit.computed is not None):
+            verdict = judge_computed(text, [computed], asked=self.request.question)
+            if verdict.supported and names_a_cell(text, [computed]):
+                return _of_result(computed, evidence)
         judge = self.reading.judge
         best: tuple[float, int, Source] | None = None
         for number, hit in enumerate(evidence, 1):
+            if hit.computed is not None:
+                continue
             source = judge.place(text, hit.passage)
             verdict = judge.judge(text, [source])
             if verdict.supported and verdict.probability >= _SURE and (best is None or verdict.probability > best[0]):
@@ -306,8 +349,7 @@ class _Generated:
 
     def _answer(self, finish: Finish) -> Answer:
         """Known if something that it says is supported. What a model says when it does not know stays as its text."""
-        supported = any(one.citations and one.unsupported is None for one in self.said)
-        known = finish.reason != "unknown" and supported
+        known = finish.reason != "unknown" and any(one.supported for one in self.said)
         citations = dict.fromkeys(citation for one in self.said for citation in one.citations)
         return Answer(
             id=uuid4().hex,
@@ -320,6 +362,19 @@ class _Generated:
             unsupported=tuple(one.unsupported for one in self.said if one.unsupported),
             finish=finish.reason,
         )
+
+
+def _of_result(computed: Computed, evidence: Sequence[Hit]) -> list[tuple[Source, Citation]]:
+    """A result as sources: the first line of each of its tables, which stands for the document."""
+    from sourcebook.prompt.support import Source
+
+    found: list[tuple[Source, Citation]] = []
+    for number, hit in enumerate(evidence, 1):
+        if hit.computed == computed:
+            line = hit.passage.text.partition("\n")[0]
+            source = Source(passage=hit.passage, start=0, end=len(line) or len(hit.passage.text))
+            found.append((source, _of_source(number, source, evidence)))
+    return found
 
 
 def _of_source(number: int, source: Source, evidence: Sequence[Hit]) -> Citation:

@@ -65,16 +65,17 @@ async def choose_examples(
 
     Maximal marginal relevance (Carbonell and Goldstein, The Use of MMR, 1998): one after the other, the example with
     the largest (1 - diversity) sim(question) - diversity max sim(those chosen). diversity: from 0, nearness alone.
-    Vectors of another embedder are made anew and kept. Errors: EmbedError.
+    Vectors of another embedder are made anew and kept, a hundred or so at a time; until then these examples wait.
+    Errors: EmbedError.
     """
     import numpy as np
 
     if most < 1:
         return []
     examples = await asyncio.to_thread(read_examples, catalog, tenant=tenant, collection=collection)
+    examples = await _embedded(catalog, examples, embedder)
     if not examples:
         return []
-    examples = await _embedded(catalog, examples, embedder)
     vectors = np.stack([one.vector for one in examples])
     near = await similarities(question, [one.question for one in examples], vectors, embedder=embedder, words=words)
     chosen: list[int] = []
@@ -113,7 +114,8 @@ def parse_examples(lines: Iterable[str], name: str) -> list[tuple[str, str]]:
 
 
 async def _embedded(catalog: Catalog, examples: Sequence[Example], embedder: Embedder) -> list[Example]:
-    old = [one for one in examples if one.fingerprint != embedder.fingerprint]
+    """The examples with vectors of this embedder; of those that need new ones only the newest, for now."""
+    old = [one for one in examples if one.fingerprint != embedder.fingerprint][-_EMBEDDED_AT_ONCE:]
     if not old:
         return list(examples)
     vectors = await embedder.embed([one.question for one in old])
@@ -121,11 +123,15 @@ async def _embedded(catalog: Catalog, examples: Sequence[Example], embedder: Emb
     await asyncio.to_thread(keep_example_vectors, catalog, names, vectors, fingerprint=embedder.fingerprint)
     made = dict(zip(names, vectors, strict=True))
     return [
-        replace(one, vector=made[one.id], fingerprint=embedder.fingerprint) if one.id in made else one
+        replace(one, vector=made.get(one.id, one.vector), fingerprint=embedder.fingerprint)
         for one in examples
+        if one.id in made or one.fingerprint == embedder.fingerprint
     ]
 
 
 def _alike(vectors: NDArray[np.float32], best: int) -> NDArray[np.float32]:
     alike: NDArray[np.float32] = vectors @ vectors[best]
     return alike
+
+
+_EMBEDDED_AT_ONCE: Final = 128  # questions of examples, before an answer that somebody waits for

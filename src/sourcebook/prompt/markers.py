@@ -1,8 +1,8 @@
-"""A model's text with markers, as it streams, into sentences and the numbers of the passages that each rests on.
+r"""A model's text with markers, as it streams, into sentences and the numbers of the passages that each rests on.
 
-Markers are [1], [2][3], [1, 2], [1-3], [Passage 2], [^1], 【1】, 【1†source】 and their full-width kin; [0] says that
-no passage answers. They may come in any number of pieces. Not markers: what stands in code, a link's text, an index
-such as rows[1], and numbers too large to be a passage's.
+Markers are [1], [2][3], [1], [2], [1, 2], [1-3], [1 to 3], [Passage 2, Passage 3], [^1], [**1**], \[1\], 【1】,
+【1†source】 and their full-width kin; [0] says that no passage answers. They may come in any number of pieces. Not
+markers: what stands in code, a link's text, an index such as rows[1], and numbers too large to be a passage's.
 """
 
 from __future__ import annotations
@@ -131,15 +131,19 @@ class SentenceReader:
     def _read_bracket(self, *, final: bool) -> int:
         """Characters taken of what may be a marker; 0 to wait."""
         found = _MARKER.match(self._tail)
-        if found is None:
+        if found is None or len(found[0]) > _LONGEST:
             if not final and len(self._tail) < _LONGEST and _BEGUN.fullmatch(self._tail):
                 return 0
             self._plain += self._tail[0]
             return 1
-        after = self._tail[found.end() : found.end() + 2]
-        if len(after) < 2 and "\n" not in after and not final:
+        rest = self._tail[found.end() :]
+        after = rest[:2]
+        if not final and ((len(after) < 2 and "\n" not in after) or not rest.strip(" \t")):
             return 0
-        numbers = _numbers(found["numbers"] or found["wide"])
+        joint = self._joint(rest, final=final)
+        if joint is None:
+            return 0
+        numbers = _numbers(found["numbers"] or found["wide"], len(self._names))
         if not self._is_marker(numbers, after):
             self._plain += found[0]
         elif self._is_noun(numbers, after):
@@ -147,11 +151,22 @@ class SentenceReader:
             self._plain += " and ".join(f"“{self._names[number - 1]}”" for number in numbers)
             self._marks.extend(_Placed(number=number, at=at) for number in numbers)
         else:
-            return found.end() + self._place(numbers, self._tail[found.end() :])
+            return found.end() + joint + self._place(numbers, rest[joint:])
         return found.end()
 
+    def _joint(self, rest: str, *, final: bool) -> int | None:
+        """Characters between a marker and a further one, as of "[1], [2]"; None to wait."""
+        joint = _JOINT.match(rest)
+        if joint is None:
+            return 0
+        following = rest[joint.end() :]
+        if _MARKER.match(following):
+            return joint.end()
+        waits = not final and len(following) < _LONGEST and (not following or _BEGUN.fullmatch(following))
+        return None if waits else 0
+
     def _is_marker(self, numbers: Sequence[int], after: str) -> bool:
-        if not self._names or not numbers or after.startswith("("):
+        if not numbers or after.startswith("(") or (not self._names and numbers != [0]):
             return False
         word = _IDENTIFIER.search(self._line)
         if word is None or (self._marks and self._marks[-1].at == len(self._plain)):
@@ -246,12 +261,14 @@ class _Placed:
         return replace(self, at=max(0, self.at - end))
 
 
-def _numbers(written: str) -> list[int]:
-    """What "1, 2" or "2-4" name, in order; none if it is too much to be passages."""
+def _numbers(written: str, known: int) -> list[int]:
+    """What "1, 2" or "2-4" name, in order; none if it is too much to be passages. known: how many there are."""
     found: list[int] = []
-    for part in _COMMA.split(written):
-        first, _, last = _DASH.sub("-", part).replace(" ", "").partition("-")
-        if len(first) > 2 or len(last) > 2 or (last and not 0 < int(last) - int(first) < _LONGEST_RANGE):
+    for part in _COMMA.split(_NAMED.sub("", written)):
+        first, _, last = _TO.sub("-", part).strip(" \t").partition("-")
+        if any(len(one) > 2 and int(one) > known for one in (first, last)):
+            return []
+        if last and not 0 < int(last) - int(first) < _LONGEST_RANGE:
             return []
         found.extend(range(int(first), int(last or first) + 1))
     return list(dict.fromkeys(found))
@@ -276,22 +293,32 @@ def _line_end(plain: str, start: int, *, final: bool) -> int | None:
 
 
 _NUMBER: Final = r"\d{1,4}"
-_LIST: Final = rf"{_NUMBER}(?:\s*(?:[,;、，&\-–—]|and|und|et|y|en|e|와|과|및|和)\s*{_NUMBER})*"
-_WORD: Final = (
-    r"(?:(?:passages?|sources?|documents?|docs?|refs?|quellen?|abschnitte?|fuentes?|fonti|fonte|bron|본문|출처|문서|資料|来源)"
-    r"[\s:#.]*)?"
+_AND: Final = r"[,;、，&]|and|und|et|en|e|y|와|과|및|和"
+_UP_TO: Final = r"[\-–—]|to|bis|à"
+_KIND: Final = (
+    r"(?:passages?|sources?|documents?|docs?|refs?|quellen?|abschnitte?|fuentes?|fonti|fonte|bron"
+    r"|본문|출처|문서|資料|来源)"
 )
+_WORD: Final = rf"(?:{_KIND}[\s:#.]*)?"
+_LIST: Final = rf"{_NUMBER}(?:\s*(?:{_AND}|{_UP_TO})\s*{_WORD}{_NUMBER})*"
 _MARKER: Final = re.compile(
-    rf"\[\[?\^?{_WORD}(?P<numbers>{_LIST})\]?\]|[【［]{_WORD}(?P<wide>{_LIST})(?:†[^】］\n]{{0,40}})?[】］]",
+    rf"\\?\[\[?\^?[ \t]*\*{{0,2}}{_WORD}(?P<numbers>{_LIST})\*{{0,2}}[ \t]*\\?\]?\]"
+    rf"|[【［]{_WORD}(?P<wide>{_LIST})(?:†[^】］\n]{{0,120}})?[】］]",
     re.IGNORECASE,
 )
-_BEGUN: Final = re.compile(r"\[\[?\^?[^\W\d_]{0,10}[\s:#.]*[\d\s,;、，&\-–—a-z와과및和]*\]?|[【［][^】］\n]*")
-_SPECIAL: Final = re.compile(r"[\[【［`]")
-_COMMA: Final = re.compile(r"\s*(?:[,;、，&]|and|und|et|y|en|e|와|과|및|和)\s*", re.IGNORECASE)
-_DASH: Final = re.compile(r"[–—]")
+_BEGUN: Final = re.compile(  # whatever may become a marker: its words whole, the last one perhaps not
+    rf"\\?(?:\[\[?\^?(?:{_KIND}|and|und|et|en|to|bis|[\d\s:#.*,;、，&\-–—eyà와과및和])*+[^\W\d_]{{0,10}}\\?\]?)?"
+    r"|[【［][^】］\n]*",
+    re.IGNORECASE,
+)
+_SPECIAL: Final = re.compile(r"[\[【［`]|\\(?=\[|\Z)")
+_JOINT: Final = re.compile(r"[,;][ \t]*(?=[\[【［\\]|\Z)")
+_COMMA: Final = re.compile(rf"\s*(?:{_AND})\s*", re.IGNORECASE)
+_TO: Final = re.compile(rf"\s*(?:{_UP_TO})\s*", re.IGNORECASE)
+_NAMED: Final = re.compile(rf"{_KIND}[\s:#.]*", re.IGNORECASE)
 _IDENTIFIER: Final = re.compile(r"[A-Za-z_][A-Za-z0-9_]*\Z|[)\]]\Z")
 _VARIABLE: Final = re.compile(r"[a-z]|\w*_\w*|[a-z]+(?:[A-Z][a-z]*)+|[)\]]")
-_INDEXED: Final = re.compile(r"\s?[=+*/%<>]|\.\w|->")
+_INDEXED: Final = re.compile(r"[ \t]?[=+*/%<>]|\.\w|->")
 _BULLET: Final = re.compile(r"^\s*(?:[-*•]|\d{1,2}[.)])\s")
 _VERB: Final = re.compile(r" [a-z]")
 _WHOLE_WORD: Final = re.compile(r"\S+\s|[\u3040-\u30ff\u3400-\u9fff\uac00-\ud7a3]|\S{20}")
@@ -302,6 +329,6 @@ _BEFORE_NAMES: Final = frozenset(
 _PUNCTUATION: Final = ".,;:!?)\"'”’»…。，、；：！？」』）*_"
 _STOPS: Final = (".", "!", "?", ":", ";", "…", "。", "！", "？", "：")
 _FENCE: Final = 3
-_LONGEST: Final = 48  # characters of a marker
+_LONGEST: Final = 160  # characters of a marker
 _LONGEST_CODE: Final = 300  # characters of code in a line, that are waited for
 _LONGEST_RANGE: Final = 20

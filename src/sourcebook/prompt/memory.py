@@ -11,17 +11,17 @@ prompt; it is forgotten with any of them.
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from typing import TYPE_CHECKING, Final
 
-from sourcebook.catalog.conversations import Turn, keep_exchange, read_conversation
-from sourcebook.catalog.facts import Fact, keep_vectors, read_facts
+from sourcebook.catalog.conversations import Conversation, Turn, keep_exchange, read_conversation
+from sourcebook.catalog.facts import Fact, keep_vectors, recallable_facts
 from sourcebook.catalog.origins import Origin
 from sourcebook.language import sentences
 from sourcebook.prompt.learning import learn
 from sourcebook.prompt.similarity import similarities
-from sourcebook.prompt.summary import TURN_OVERHEAD, carry_on
+from sourcebook.prompt.summary import TURN_OVERHEAD, carry_on, exchanges
 from sourcebook.types import Answer, Scope, Usage
 
 if TYPE_CHECKING:
@@ -92,7 +92,7 @@ async def recall(
     later = [turn for turn in conversation.turns if turn.number > conversation.summarised]
     turns = window(later, settings.window, count)
     facts = await recall_facts(
-        catalog, conversation.owner, question, scope, embedder=embedder, words=words, settings=settings
+        catalog, conversation, question, scope, embedder=embedder, words=words, settings=settings
     )
     shown = {turn.number for turn in turns}
     facts = [one for one in facts if one.conversation != name or one.number not in shown]
@@ -110,12 +110,20 @@ async def recall(
 
 
 async def keep(
-    catalog: Catalog, recalled: Recollection, question: str, answer: Answer, scope: Scope, *, quotes: bool
+    catalog: Catalog,
+    recalled: Recollection,
+    question: str,
+    answer: Answer,
+    scope: Scope,
+    *,
+    quotes: bool,
+    versions: Collection[tuple[str, int]] = (),
 ) -> tuple[Turn, Turn] | None:
     """Add the question, as asked, and its answer to the conversation; None if it was deleted meanwhile.
 
     quotes: the answer's words are the documents' own (`Capabilities.cites`), so that it was made from the passages
-    that it cites alone; else it was made from all passages, and all that was recalled. Errors: NotFound.
+    that it cites alone; else it was made from all passages, and all that was recalled. versions: of documents, as
+    (URI, number), whose content tools have read for it (`AgentRun.origins`). Errors: NotFound.
     """
     passages = {one.passage for one in answer.citations}
     if not quotes:
@@ -129,6 +137,7 @@ async def keep(
         answer=answer.text,
         answer_id=answer.id,
         passages=passages if answer.text else (),
+        versions=versions if answer.text else (),
         origins=recalled.origins if answer.text and not quotes else (),
     )
 
@@ -156,7 +165,7 @@ async def tend(
     )
     if not settings.learn:
         return Tended(summarised=summary.turns, usage=summary.usage, notes=summary.notes)
-    learned = await learn(catalog, name, scope, model=model, embedder=embedder, words=words, account=account)
+    learned = await learn(catalog, name, scope, model=model, embedder=embedder, words=words, account=account, home=home)
     return Tended(
         summarised=summary.turns,
         learned=learned.facts,
@@ -186,17 +195,6 @@ def window(turns: Sequence[Turn], budget: int, count: Callable[[str], int]) -> l
     return chosen
 
 
-def exchanges(turns: Sequence[Turn]) -> list[tuple[Turn, ...]]:
-    """Turns grouped into questions with their answers."""
-    grouped: list[tuple[Turn, ...]] = []
-    for turn in turns:
-        if turn.role == "assistant" and grouped and grouped[-1][-1].role == "user":
-            grouped[-1] = (*grouped[-1], turn)
-        else:
-            grouped.append((turn,))
-    return grouped
-
-
 def _shortened(exchange: Sequence[Turn], budget: int, count: Callable[[str], int]) -> list[Turn]:
     shown: list[Turn] = []
     left = budget
@@ -224,7 +222,7 @@ def shortened(text: str, budget: int, count: Callable[[str], int]) -> str:
 
 async def recall_facts(
     catalog: Catalog,
-    owner: frozenset[str],
+    conversation: Conversation,
     question: str,
     scope: Scope,
     *,
@@ -234,14 +232,15 @@ async def recall_facts(
 ) -> list[Fact]:
     """The owner's newest preferences, then the facts nearest to the question: `settings.facts` of each at most.
 
-    Facts less similar than `settings.threshold` are left out, and those that say the same as a newer one.
-    Vectors of another embedder are made anew first, the newest of them. Errors: EmbedError.
+    Of a conversation without an owner, those that were learned in it. Facts less similar than `settings.threshold`
+    are left out, and those that say the same as a newer one. Vectors of another embedder are made anew first, the
+    newest of them. Errors: EmbedError.
     """
     import numpy as np
 
     if not settings.facts:
         return []
-    facts = await asyncio.to_thread(read_facts, catalog, scope, owner)
+    facts = await asyncio.to_thread(recallable_facts, catalog, scope, conversation.owner, conversation.id)
     preferences = _distinct([one for one in facts if one.kind == "preference"])[: settings.facts]
     facts = await _embedded(catalog, [one for one in facts if one.kind == "fact"], embedder)
     if not facts:
@@ -254,8 +253,11 @@ async def recall_facts(
 
 
 def _distinct(facts: Sequence[Fact]) -> list[Fact]:
-    """The first of those that have the same text."""
-    return list({" ".join(one.text.casefold().split()): one for one in reversed(facts)}.values())[::-1]
+    """The first of those that have the same text, in order."""
+    seen: dict[str, Fact] = {}
+    for one in facts:
+        seen.setdefault(" ".join(one.text.casefold().split()), one)
+    return list(seen.values())
 
 
 async def _embedded(catalog: Catalog, facts: Sequence[Fact], embedder: Embedder) -> list[Fact]:

@@ -84,8 +84,10 @@ def _greedy(
         budget -= candidates[best].tokens
         gained += gains[best]
         for i in list(waiting):
+            if not diversity:
+                break
             alike[i] = max(alike[i], _likeness(candidates[i], candidates[best]))
-            if diversity and candidates[i].text and candidates[i].text in candidates[best].text:
+            if candidates[i].text and candidates[i].text in candidates[best].text:
                 repeats[i] = best
                 waiting.remove(i)
     return chosen, repeats, gained

@@ -8,9 +8,10 @@ answer, or has lost itself in the protocol, it is asked plainly, and its text st
 from __future__ import annotations
 
 import json
-from collections.abc import AsyncGenerator, Mapping, Sequence
+from collections.abc import AsyncGenerator, Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import replace
+from typing import TYPE_CHECKING
 
 from sourcebook.models.base import (
     Capabilities,
@@ -21,37 +22,41 @@ from sourcebook.models.base import (
     ModelEvent,
     ModelRequest,
     ReasoningPart,
+    Switched,
     TextPart,
     Tool,
     ToolCall,
     ToolCallPart,
 )
+from sourcebook.prompt.templates import load
+from sourcebook.prompt.thinking import without_thought
 from sourcebook.types import Usage
+
+if TYPE_CHECKING:
+    from pathlib import Path
 
 _LONGEST_THOUGHT = 120  # characters; small models do not find the end by themselves
 
-_PROTOCOL = """These are the tools, each with the JSON Schema of its arguments:
-
-{tools}
-
-Reply with one JSON object and nothing else:
-
-{{"thought": "why, in one sentence", "calls": [{{"name": "tool", "arguments": {{}}}}], "answer": ""}}
-
-To have tools run, name them in "calls" and leave "answer" empty; you will get their results. To answer, leave "calls" \
-empty and write the whole answer into "answer"."""
-
 
 class PromptedTools:
-    """A model like the one that it wraps, and with tools. Close either."""
+    """A model like the one that it wraps, and with tools. Close either.
 
-    def __init__(self, model: Model) -> None:
+    home: of the book, whose own template `agent-protocol` comes first. Errors: PromptError.
+    """
+
+    def __init__(self, model: Model, *, home: Path | None = None) -> None:
         self._model = model
+        self._template = load("agent-protocol", home)
 
     @property
     def name(self) -> str:
-        """The wrapped model's, and how it is led."""
-        return f"{self._model.name}+prompted-tools-1"
+        """The wrapped model's, and by which template it is led."""
+        return f"{self._model.name}+{self.prompt}"
+
+    @property
+    def prompt(self) -> str:
+        """Version of the template that it is led by."""
+        return self._template.version
 
     @property
     def window(self) -> int:
@@ -78,7 +83,8 @@ class PromptedTools:
             async for event in self._plainly(request, Usage()):
                 yield event
             return
-        led = replace(request, messages=_told(request.messages, offered), tools=(), tool_choice="auto")
+        told = _told(request.messages, by_protocol=True)
+        led = replace(request, messages=added(told, self._protocol(offered)), tools=(), tool_choice="auto")
         if self._model.capabilities.schema:
             led = replace(led, schema=_reply_schema(offered, request))
         said: list[str] = []
@@ -88,13 +94,18 @@ class PromptedTools:
                 match event:
                     case TextPart():
                         said.append(event.text)
+                    case Switched():  # nothing of the text has gone out yet
+                        said = ["".join(said)[: event.kept]]
+                        yield replace(event, kept=0)
                     case Finish():
                         finish = event
                     case _:
                         yield event
         text = "".join(said)
-        meant = _meant(text, finish)
-        if meant is None and text.lstrip("` \njso").startswith("{"):  # lost in the protocol: ask for the answer alone
+        meant = _meant(without_thought(text), finish)
+        if meant is None and without_thought(text).lstrip("` \njso").startswith(
+            "{"
+        ):  # lost in the protocol: ask for the answer alone
             async for event in self._plainly(request, finish.usage):
                 yield event
             return
@@ -103,10 +114,33 @@ class PromptedTools:
 
     async def _plainly(self, request: ModelRequest, usage: Usage) -> AsyncGenerator[ModelEvent, None]:
         """The model's own events without any protocol. usage: of what was tried before."""
-        plain = replace(request, messages=_told(request.messages, ()), tools=(), tool_choice="auto")
+        plain = replace(request, messages=_told(request.messages, by_protocol=False), tools=(), tool_choice="auto")
         async with aclosing(self._model.stream(plain)) as events:
             async for event in events:
                 yield replace(event, usage=usage + event.usage) if isinstance(event, Finish) else event
+
+    def _protocol(self, tools: Sequence[Tool]) -> str:
+        lines = [
+            json.dumps({"name": one.name, "description": one.description, "arguments": one.parameters}) for one in tools
+        ]
+        return text_of(self._template.messages(tools="\n".join(lines)))
+
+
+def protocol_tokens(count: Callable[[str], int], home: Path | None) -> int:
+    """Tokens of the protocol, the tools themselves left out."""
+    return count(text_of(load("agent-protocol", home).messages(tools="")))
+
+
+def text_of(messages: Sequence[Message]) -> str:
+    """The texts of a template that makes a part of a message."""
+    return "\n\n".join(message.text for message in messages)
+
+
+def added(messages: Sequence[Message], text: str) -> tuple[Message, ...]:
+    """The messages with a text at the end of the system's, which begins them."""
+    if messages and messages[0].role == "system":
+        return (replace(messages[0], text=f"{messages[0].text}\n\n{text}"), *messages[1:])
+    return (Message(role="system", text=text), *messages)
 
 
 # --- what the model is told ---------------------------------------------------------------------------------
@@ -118,14 +152,14 @@ def _offered(request: ModelRequest) -> tuple[Tool, ...]:
     return tuple(tool for tool in request.tools if tool.name == request.tool_choice)
 
 
-def _told(messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Message, ...]:
+def _told(messages: Sequence[Message], *, by_protocol: bool) -> tuple[Message, ...]:
     """The messages in roles and texts alone: calls as the protocol writes them, results as what the user says."""
     told: list[Message] = []
     names: dict[str, str] = {}
     for message in messages:
         if message.role == "assistant" and message.tool_calls:
             names |= {call.id: call.name for call in message.tool_calls}
-            told.append(Message(role="assistant", text=_calls_told(message, by_protocol=bool(tools))))
+            told.append(Message(role="assistant", text=_calls_told(message, by_protocol=by_protocol)))
         elif message.role == "tool":
             outcome = "failed" if message.failed else "returned"
             text = f"{names.get(message.tool_call_id or '', 'The tool')} {outcome}:\n{message.text}"
@@ -138,16 +172,6 @@ def _told(messages: Sequence[Message], tools: Sequence[Tool]) -> tuple[Message, 
             )
         else:
             told.append(message)
-    if not tools:
-        return tuple(told)
-    lines = [
-        json.dumps({"name": one.name, "description": one.description, "arguments": one.parameters}) for one in tools
-    ]
-    protocol = _PROTOCOL.format(tools="\n".join(lines))
-    if told and told[0].role == "system":
-        told[0] = replace(told[0], text=f"{told[0].text}\n\n{protocol}")
-    else:
-        told.insert(0, Message(role="system", text=protocol))
     return tuple(told)
 
 

@@ -11,9 +11,10 @@ when the first template is loaded, because Jinja is.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextvars import ContextVar
 from dataclasses import dataclass, field
+from functools import wraps
 from time import monotonic
 from typing import Any, Final
 
@@ -22,7 +23,9 @@ from jinja2 import nodes
 from jinja2.ext import Extension
 from jinja2.filters import FILTERS
 from jinja2.parser import Parser
+from jinja2.runtime import BlockReference, LoopContext, Macro
 from jinja2.sandbox import ImmutableSandboxedEnvironment
+from jinja2.utils import htmlsafe_json_dumps
 from jinja2.visitor import NodeTransformer
 
 from sourcebook.models.base import Message
@@ -76,7 +79,7 @@ def render(template: jinja2.Template, variables: dict[str, object]) -> tuple[lis
 
 
 def _rendering() -> Rendering:
-    return _current.get() or Rendering()  # constant parts are computed when the template is compiled
+    return _current.get() or Rendering()
 
 
 class Sandbox(ImmutableSandboxedEnvironment):
@@ -91,12 +94,15 @@ class Sandbox(ImmutableSandboxedEnvironment):
             trim_blocks=True,
             lstrip_blocks=True,
             keep_trailing_newline=True,
+            optimized=False,  # nothing is computed when a template is loaded, where nothing would count it
             finalize=_finalised,
             extensions=[Roles],
             loader=jinja2.FunctionLoader(load),
         )
         self.globals = {"range": self.globals["range"]}
-        self.filters = {name: FILTERS[name] for name in _FILTERS} | {"join": _join}
+        plain: dict[str, Callable[..., Any]] = {name: _counted(FILTERS[name]) for name in _FILTERS}
+        texts = {name: _counted(_of_text(FILTERS[name])) for name in _TEXT_FILTERS}
+        self.filters = plain | texts | {"join": _join, "round": _round, "sum": _sum, "tojson": _to_json}
 
     def _parse(self, source: str, name: str | None, filename: str | None) -> nodes.Template:
         tree: nodes.Template = _Counted().visit(super()._parse(source, name, filename))
@@ -112,9 +118,18 @@ class Sandbox(ImmutableSandboxedEnvironment):
 
     def joined(self, *parts: object) -> str:
         """What ~ makes."""
-        text = "".join(map(str, parts))
+        text = "".join(map(_text, parts))
         _rendering().put(len(text))
         return text
+
+    def held(self, value: Any) -> Any:
+        """A list or record as the template writes it down.
+
+        All that it holds is counted each time: lists of the same lists would else be of any size to whoever compares
+        or writes them.
+        """
+        _walk(value)
+        return value
 
     def call(__self, __context: Any, __obj: Any, *arguments: Any, **named: Any) -> Any:  # noqa: N805, PYI063
         """Call, as a step. The odd names leave every other name free for macros."""
@@ -135,10 +150,12 @@ class Sandbox(ImmutableSandboxedEnvironment):
         """Not for `str.format` either: a width makes a text as long as one likes."""
 
     def is_safe_attribute(self, obj: Any, attr: str, value: Any) -> bool:
-        """Of texts only the methods that make them no longer."""
+        """Of texts the methods that make them no longer, of records those that read, and what Jinja itself brings."""
         if isinstance(obj, str):
             return attr in _TEXT_METHODS
-        return super().is_safe_attribute(obj, attr, value)
+        if isinstance(obj, Mapping):
+            return attr in _RECORD_METHODS
+        return isinstance(obj, LoopContext | Macro | BlockReference) and super().is_safe_attribute(obj, attr, value)
 
 
 class Roles(Extension):
@@ -178,7 +195,7 @@ class Roles(Extension):
 
 
 class _Counted(NodeTransformer):
-    """Loops and ~ go through the environment, which counts them."""
+    """Loops, ~ and what holds other values go through the environment, which counts them."""
 
     def visit_For(self, node: nodes.For) -> nodes.Node:  # noqa: N802 - Jinja finds it by the name
         if node.recursive:
@@ -191,18 +208,44 @@ class _Counted(NodeTransformer):
         self.generic_visit(node)
         return _through("joined", node.nodes)
 
+    def visit_List(self, node: nodes.List | nodes.Dict) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _through("held", [node])
+
+    visit_Dict = visit_List  # noqa: N815
+
+    def visit_Tuple(self, node: nodes.Tuple) -> nodes.Node:  # noqa: N802
+        self.generic_visit(node)
+        return _through("held", [node]) if node.ctx == "load" else node
+
 
 def _through(method: str, arguments: Sequence[nodes.Node]) -> nodes.Expr:
     return nodes.Call(nodes.EnvironmentAttribute(method), list(arguments), [], None, None)
 
 
-def _finalised(value: object) -> object:
+@jinja2.pass_environment  # or Jinja would compute constant parts when the template is loaded
+def _finalised(_: jinja2.Environment, value: object) -> object:
     """Each output: texts and numbers, counted. A list or record printed as Python would is a mistake."""
-    if isinstance(value, bool) or not isinstance(value, str | int | float | jinja2.Undefined):
-        raise jinja2.TemplateRuntimeError(f"a {_KINDS.get(type(value), 'value')} cannot be written as it is")
-    text = value if isinstance(value, str) else str(value)  # of a name that is not defined: an error
+    text = _text(value)
     _rendering().put(len(text))
     return text
+
+
+def _text(value: object) -> str:
+    """A value that can be written; of a name that is not defined, an error."""
+    if isinstance(value, bool) or not isinstance(value, str | int | float | jinja2.Undefined):
+        raise jinja2.TemplateRuntimeError(f"a {_KINDS.get(type(value), 'value')} cannot be written as it is")
+    return value if isinstance(value, str) else str(value)
+
+
+def _walk(value: object) -> None:
+    """Count every value in it."""
+    _rendering().step()
+    if isinstance(value, Mapping):
+        value = list(value.values())
+    if isinstance(value, list | tuple):
+        for one in value:
+            _walk(one)
 
 
 def _bounded(value: Any) -> Any:
@@ -211,21 +254,71 @@ def _bounded(value: Any) -> Any:
     return value
 
 
+# --- filters ------------------------------------------------------------------------------------------------
+
+
+def _counted(filter: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja's, whose result is counted."""
+
+    @wraps(filter)  # and with what Jinja gives it besides the value
+    def counted(*arguments: Any, **named: Any) -> Any:
+        _rendering().step()
+        return _bounded(filter(*arguments, **named))
+
+    return counted
+
+
+def _of_text(filter: Callable[..., Any]) -> Callable[..., Any]:
+    """A filter of Jinja's that would write out whatever it is given, for what can be written."""
+    place = 1 if hasattr(filter, "jinja_pass_arg") else 0
+
+    @wraps(filter)
+    def of_text(*arguments: Any, **named: Any) -> Any:
+        return filter(*arguments[:place], _text(arguments[place]), *arguments[place + 1 :], **named)
+
+    return of_text
+
+
 def _join(values: Iterable[object], separator: str = "", attribute: str | None = None) -> str:
     """The `join` filter; attribute: the field to take of each record."""
-    taken: Sequence[object] = list(values)
-    if attribute is not None:
-        taken = [one[attribute] for one in taken]  # type: ignore[index]
-    texts = [str(one) for one in taken]
+    texts = [_text(one) for one in _taken(values, attribute)]
     _rendering().put(sum(map(len, texts)) + len(separator) * len(texts))
     return separator.join(texts)
 
 
+def _round(value: object, precision: int = 0, method: str = "common") -> object:
+    """The `round` filter, to 15 places at most."""
+    if not isinstance(precision, int) or not 0 <= precision <= 15:
+        raise Exceeded("round is for 0 to 15 places")
+    return FILTERS["round"](value, precision, method)
+
+
+def _sum(values: Iterable[object], attribute: str | None = None) -> int | float:
+    """The `sum` filter, of numbers."""
+    numbers = _taken(values, attribute)
+    if not all(isinstance(one, int | float) for one in numbers):
+        raise jinja2.TemplateRuntimeError("sum is for numbers")
+    return sum(one for one in numbers if isinstance(one, int | float))
+
+
+def _to_json(value: object) -> str:
+    """The `tojson` filter, on one line."""
+    _walk(value)
+    return _bounded(str(htmlsafe_json_dumps(value)))  # type: ignore[no-any-return]
+
+
+def _taken(values: Iterable[object], attribute: str | None) -> list[object]:
+    taken = list(values)
+    return taken if attribute is None else [one[attribute] for one in taken]  # type: ignore[index]
+
+
 _KINDS: Final = {bool: "truth value", list: "list", tuple: "list", dict: "record", type(None): "missing value"}
 _FILTERS: Final = (
-    "abs capitalize count d default first float int items last length list lower max min reject rejectattr reverse"
-    " round select selectattr sort string sum title tojson trim truncate unique upper wordcount"
+    "abs count d default first float int items last length list max min reject rejectattr reverse select selectattr"
+    " sort unique"
 ).split()
+_TEXT_FILTERS: Final = "capitalize lower string title trim truncate upper wordcount".split()
+_RECORD_METHODS: Final = frozenset({"get", "items", "keys", "values"})
 _TEXT_METHODS: Final = frozenset(
     "capitalize endswith isdigit lower lstrip partition rpartition rstrip split splitlines startswith strip title"
     " upper".split()

@@ -1,8 +1,8 @@
 """The running summary: turns that no longer fit the window, in short, carried on a few turns at a time.
 
-A model that generates writes it; with one that only quotes, it is made of the conversation's own sentences. It
-begins when the turns outgrow the window, and then reaches so far that the window is half full: the model is called
-once in a while, not with every turn, and between summary and window nothing is lost.
+A model that generates writes it; with one that only quotes, and of what a model refuses, it is made of the
+conversation's own sentences. It begins when the turns outgrow the window, and then reaches so far that the window is
+half full: the model is called once in a while, not with every turn, and between summary and window nothing is lost.
 """
 
 from __future__ import annotations
@@ -11,13 +11,13 @@ import asyncio
 from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
-from time import monotonic
 from typing import TYPE_CHECKING, Final
 
 from sourcebook.catalog.conversations import Conversation, Turn, keep_summary, read_conversation
-from sourcebook.errors import ModelError
+from sourcebook.errors import ContextTooLong, InvalidReply, InvalidRequest, ModelError, Refused
 from sourcebook.language import sentences
-from sourcebook.models.base import ModelRequest, complete
+from sourcebook.prompt.aside import Payer, ask_aside
+from sourcebook.prompt.fence import code_of
 from sourcebook.types import Scope, Usage
 
 if TYPE_CHECKING:
@@ -29,6 +29,8 @@ if TYPE_CHECKING:
     from sourcebook.prompt.terms import Words
 
 TURN_OVERHEAD: Final = 4  # tokens that a message costs besides its text, about
+OF_THE_TEXT: Final = (Refused, ContextTooLong, InvalidRequest, InvalidReply)
+"""Errors of a model that lie in what it was shown: asked again about the same turns, it would raise them again."""
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -54,9 +56,11 @@ async def carry_on(
     """Carry the summary of a conversation on, if its turns have outgrown the window.
 
     Every step is written in one transaction with the number of the turn that it reaches to, and not at all if what
-    it was made from has changed meanwhile. Errors: NotFound, PromptError; a model's error is a note.
+    it was made from has changed meanwhile. It does not reach past a turn, nor replace a summary, that this reader may
+    not see and others may. Errors: NotFound, PromptError; a model's error is a note.
     """
-    turns, usage, note = 0, Usage(), ""
+    turns, usage = 0, Usage()
+    notes: list[str] = []
     for _ in range(_STEPS):
         conversation = await asyncio.to_thread(read_conversation, catalog, name, scope)
         some = _due(conversation, settings.window, min(_AT_ONCE, model.window // 2), model.count_tokens)
@@ -65,8 +69,13 @@ async def carry_on(
         told = [turn for turn in some if turn.text]
         try:
             summary, cost = await _summary(model, conversation, told, settings.summary, words, account, home)
+        except OF_THE_TEXT as error:
+            notes.append(f"The summary was carried on by rule: {error}")
+            summary = _extracted(model, conversation, told, settings.summary, words)
+            cost = error.usage or Usage()
         except ModelError as error:
-            note = f"The summary could not be carried on: {error}"
+            notes.append(f"The summary could not be carried on: {error}")
+            usage += error.usage or Usage()
             break
         usage += cost
         origins = conversation.summary_origins.union(*(turn.origins for turn in told))
@@ -74,11 +83,13 @@ async def carry_on(
             keep_summary, catalog, conversation, summary, upto=some[-1].number, origins=origins
         )
         turns += len(some) if kept else 0
-    return Summarised(turns=turns, usage=usage, notes=(note,) if note else ())
+    return Summarised(turns=turns, usage=usage, notes=tuple(notes))
 
 
 def _due(conversation: Conversation, window: int, most: int, count: Callable[[str], int]) -> list[Turn]:
     """The oldest turns, whole exchanges, that the summary should take in next: up to `most` tokens, or one."""
+    if conversation.hidden:
+        return []
     later = [turn for turn in conversation.turns if turn.number > conversation.summarised]
     costs = [count(turn.text) + TURN_OVERHEAD for turn in later]
     if sum(costs) <= window:
@@ -89,16 +100,28 @@ def _due(conversation: Conversation, window: int, most: int, count: Callable[[st
         end -= 1
         stays += costs[end]
     end = min(end, len(later) - 2)  # the last exchange stays in the window whatever its length
+    if 0 < end < len(later) - 2 and later[end].role == "assistant":  # its question stays too, or both go
+        end += -1 if sum(costs[end - 1 :]) <= window else 1
     taken: list[Turn] = []
     cost = 0
-    for turn, its in zip(later[:end], costs, strict=False):
-        if turn.role == "user" and taken and cost + its > most:
+    for exchange in exchanges(later[:end]):
+        its = sum(count(turn.text) + TURN_OVERHEAD for turn in exchange)
+        if any(turn.hidden for turn in exchange) or (taken and cost + its > most):
             break
-        taken.append(turn)
+        taken += exchange
         cost += its
-    while taken and taken[-1].role == "user" and later[len(taken)].role == "assistant":
-        taken.pop()  # its answer stays, so it stays
     return taken
+
+
+def exchanges(turns: Sequence[Turn]) -> list[tuple[Turn, ...]]:
+    """Turns grouped into questions with their answers."""
+    grouped: list[tuple[Turn, ...]] = []
+    for turn in turns:
+        if turn.role == "assistant" and grouped and grouped[-1][-1].role == "user":
+            grouped[-1] = (*grouped[-1], turn)
+        else:
+            grouped.append((turn,))
+    return grouped
 
 
 async def _summary(
@@ -113,40 +136,43 @@ async def _summary(
     if not turns:
         return before.summary, Usage()
     if model.capabilities.cites:
-        return extract(before.summary, turns, tokens=tokens, count=model.count_tokens, words=words), Usage()
+        return _extracted(model, before, turns, tokens, words), Usage()
     from sourcebook.prompt.templates import load
 
+    template = load("summarise", home)
     longest = model.window // 2 // len(turns)
-    request = ModelRequest(
-        messages=load("summarise", home).messages(
-            turns=[{"role": one.role, "text": _start(one.text, longest, model.count_tokens)} for one in turns],
-            summary=before.summary,
-            words=max(20, int(tokens * _WORDS_PER_TOKEN)),
-        ),
-        max_output_tokens=tokens,
-        temperature=0.0,
-        tenant=before.tenant,
-        account=account,
-        deadline=monotonic() + _SECONDS,
+    told = [{"role": one.role, "text": beginning(one.text, longest, model.count_tokens)} for one in turns]
+    given: dict[str, object] = {"turns": told, "summary": before.summary}
+    if "fence" in template.variables:
+        given["fence"] = code_of([before.summary, *(one["text"] for one in told)], salt=before.id)
+    reply = await ask_aside(
+        model,
+        template.messages(**given, words=max(20, int(tokens * _WORDS_PER_TOKEN))),
         purpose="summarise",
+        tokens=tokens,
+        seconds=_SECONDS,
+        payer=Payer(tenant=before.tenant, account=account),
     )
-    reply = await complete(model, request)
     text = reply.text.strip()
     if reply.finish.reason == "length":  # up to the last whole sentence
         spans = sentences(text)
         text = text[: spans[-2][1]] if len(spans) > 1 else text
     if not text or reply.finish.reason == "filtered":
-        text = extract(before.summary, turns, tokens=tokens, count=model.count_tokens, words=words)
+        text = _extracted(model, before, turns, tokens, words)
     return text, reply.finish.usage
 
 
-def _start(text: str, tokens: int, count: Callable[[str], int]) -> str:
-    """The beginning of a text that would fill the model's window by itself."""
+def beginning(text: str, tokens: int, count: Callable[[str], int]) -> str:
+    """As much of a text as has about so many tokens: one alone could fill the model's window."""
     size = count(text)
     return text if size <= tokens else text[: len(text) * tokens // size]
 
 
 # --- without a model that writes ----------------------------------------------------------------------------
+
+
+def _extracted(model: Model, before: Conversation, turns: Sequence[Turn], tokens: int, words: Words) -> str:
+    return extract(before.summary, turns, tokens=tokens, count=model.count_tokens, words=words)
 
 
 def extract(before: str, turns: Sequence[Turn], *, tokens: int, count: Callable[[str], int], words: Words) -> str:

@@ -54,6 +54,10 @@ class SupportJudge:
         self._sheets: dict[tuple[str, int, int], _Sheet] = {}
         self._claim = lru_cache(maxsize=16)(self._taken)
 
+    def at(self, threshold: float) -> SupportJudge:
+        """The same judge with another threshold."""
+        return self if threshold == self._threshold else SupportJudge(self.words, threshold=threshold)
+
     def place(self, text: str, passage: Passage) -> Source:
         """The sentences of the passage, up to three in a row, that support a text best."""
         sheet = self._sheet(passage)

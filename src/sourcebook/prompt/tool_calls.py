@@ -4,24 +4,34 @@ from __future__ import annotations
 
 import asyncio
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import replace
 from time import monotonic
 
 from sourcebook.models.base import ToolCall
+from sourcebook.prompt.agent_prompt import LEFT_OUT
 from sourcebook.prompt.agent_run import Bounds, ToolRun
 from sourcebook.prompt.evidence import Evidence
-from sourcebook.prompt.tools.base import Toolboxes, ToolResult, fenced
+from sourcebook.prompt.fence import fenced_data
+from sourcebook.prompt.tools.base import Toolboxes, ToolResult
 
 _CALLS_PER_PLACE = 8  # calls of one step at most, for each that may run at once
+_CUT = "[cut: the rest is left out to save room; ask for less, or for a part, to see it]"
+_LEAST_LEFT = 16  # tokens of a result that are worth showing
+_MARGIN = 64  # characters: the beginning of a text may take more tokens than its share
 
 
 class ToolCalls:
-    """Keeps what has been called before, with what result. idle: steps in a row that asked for nothing new."""
+    """Keeps what has been called before, with what result. idle: steps in a row that asked for nothing new.
 
-    def __init__(self, tools: Toolboxes, evidence: Evidence, bounds: Bounds) -> None:
+    salt: of the fences around results; see `prompt.fence.code_of`.
+    """
+
+    def __init__(self, tools: Toolboxes, evidence: Evidence, bounds: Bounds, *, salt: str = "") -> None:
         self._tools = tools
         self._evidence = evidence
         self._bounds = bounds
+        self._salt = salt
         self._made: dict[str, list[ToolRun]] = {}
         self.idle = 0
 
@@ -49,6 +59,35 @@ class ToolCalls:
         self.idle = self.idle + 1 if all(run.repeated for run in runs) else 0
         return tuple(runs)
 
+    def forget(self, runs: Iterable[ToolRun]) -> None:
+        """The prompt no longer shows these results: the calls may be made again, and passages are shown again."""
+        for run in runs:
+            self._made.pop(_key(run.call), None)
+            self._evidence.forget(run.numbers)
+
+    def shortened(self, run: ToolRun, room: int, count: Callable[[str], int]) -> ToolRun:
+        """The run, shown in at most so many tokens: with as many whole passages as fit, and the beginning of its text.
+
+        Passages that do not fit keep their numbers; if nothing fits, the call may be made again.
+        """
+        whole, left = [], room - count(_CUT)
+        for number in run.numbers:
+            if (size := count(self._evidence.shown([number]))) > left:
+                break
+            whole.append(number)
+            left -= size
+        self._evidence.forget(set(run.numbers) - set(whole))
+        parts: list[str] = []
+        if (text := run.result.text) and left > _LEAST_LEFT:
+            size = count(fenced_data(text, label=run.call.name))
+            kept = text if size <= left else text[: max(0, len(text) * left // size - _MARGIN)]
+            parts.append(fenced_data(kept, label=run.call.name, salt=self._salt))
+        parts += [self._evidence.shown(whole)] if whole else []
+        if not parts:
+            self.forget([run])
+            return replace(run, shown=LEFT_OUT)
+        return replace(run, shown="\n\n".join([*parts, _CUT]))
+
     def _begin(self, keys: Sequence[str], calls: Sequence[ToolCall]) -> dict[str, asyncio.Task[ToolResult]]:
         places = asyncio.Semaphore(self._bounds.parallel)
 
@@ -70,13 +109,12 @@ class ToolCalls:
         return len(made) < self._bounds.repeats + once_more
 
     def _done(self, call: ToolCall, task: asyncio.Task[ToolResult]) -> ToolRun:
+        """The result as the model sees it. What failed is fenced too: it may be a server that speaks."""
         if task.cancelled():
             return _failure(call, f"{call.name} was stopped: the time is nearly over.")
         result = task.result()
-        if result.failed:
-            return ToolRun(call=call, result=result, shown=result.text)
-        passages, numbers = self._evidence.show(result.hits)
-        text = fenced(result.text, label=call.name) if result.text else ""
+        passages, numbers = self._evidence.show(() if result.failed else result.hits)
+        text = fenced_data(result.text, label=call.name, salt=self._salt) if result.text else ""
         return ToolRun(
             call=call, result=result, shown="\n\n".join(part for part in (text, passages) if part), numbers=numbers
         )
@@ -88,6 +126,7 @@ class ToolCalls:
 
 
 def _failure(call: ToolCall, text: str, *, repeated: bool = False) -> ToolRun:
+    """What the loop itself says, in place of a result."""
     return ToolRun(call=call, result=ToolResult(text=text, failed=True), shown=text, repeated=repeated)
 
 

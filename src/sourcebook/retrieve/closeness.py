@@ -2,15 +2,16 @@
 
 BM25 counts words wherever they stand, and a vector blurs them. Among passages on the same subject, the one that
 answers has the question's rarer words within a sentence, and often in the question's order. Both are found by
-searching the texts for word stems, without analysing them: some twenty microseconds a passage.
+searching the texts for word stems, without analysing them, all texts in one go: some five microseconds a passage.
 """
 
 from __future__ import annotations
 
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
-from itertools import pairwise
+from bisect import bisect_left
+from collections.abc import Mapping, Sequence
+from itertools import accumulate, pairwise
 from typing import Final
 
 from sourcebook.types import PassageId
@@ -50,7 +51,7 @@ def closeness(words: Sequence[str], texts: Sequence[str]) -> list[tuple[float, f
     have it. They tell the texts of one search apart, and mean nothing across searches.
     """
     terms = [word for word in dict.fromkeys(words) if len(word) > 1 or word.isdigit()][:_MOST_TERMS]
-    found = [sorted(_occurrences(terms, text.casefold())) for text in texts]
+    found = _occurrences(terms, texts)
     having = [0] * len(terms)
     for occurrences in found:
         for term in {term for _, _, term in occurrences}:
@@ -60,31 +61,48 @@ def closeness(words: Sequence[str], texts: Sequence[str]) -> list[tuple[float, f
     pairs = {(a, b) for a, b in pairwise(place[word] for word in words if word in place) if a != b}
     all_terms = sum(rarity) or 1.0
     all_pairs = sum(rarity[a] + rarity[b] for a, b in pairs) or 1.0
-    return [
-        (
-            _best_window(occurrences, rarity) / all_terms,
-            sum(rarity[a] + rarity[b] for a, b in pairs & _neighbours(occurrences)) / all_pairs,
+    shares = []
+    for occurrences in found:
+        beside = pairs & _neighbours(occurrences)
+        shares.append(
+            (
+                _best_window(occurrences, rarity) / all_terms,
+                sum([rarity[a] + rarity[b] for a, b in beside]) / all_pairs if beside else 0.0,
+            )
         )
-        for occurrences in found
-    ]
+    return shares
 
 
-def _occurrences(terms: Sequence[str], text: str) -> Iterator[tuple[int, int, int]]:
-    """(start, end, number of the term) wherever a word of the text begins with a term."""
+_Occurrence = tuple[int, int, int]
+"""(start, end, number of the term); places count on through all texts."""
+
+
+def _occurrences(terms: Sequence[str], texts: Sequence[str]) -> list[list[_Occurrence]]:
+    """For the i'th text, in order, wherever a word of it begins with a term."""
+    folded = [text.casefold() for text in texts]
+    starts = accumulate((len(text) + len(_BORDER) for text in folded), initial=len(_BORDER))
+    every = sorted(_places(terms, _BORDER.join(["", *folded, ""])))
+    return [every[first:last] for first, last in pairwise(bisect_left(every, (start,)) for start in starts)]
+
+
+def _places(terms: Sequence[str], text: str) -> list[_Occurrence]:
+    """Wherever a word begins with a term, term by term. No word begins at the first character of the text."""
+    places = []
     for number, term in enumerate(terms):
         # Stems may differ from the words in their last letter: "studi" stands for "study".
         stem = term[:-1] if len(term) > 3 and term[-1] == "i" else term
         anywhere = stem >= _UNSPACED  # a word may begin anywhere: no spaces, or compounds as in Korean
-        ending = _AFTER_NUMBER if stem.isdigit() else _ENDING
+        ends = (_AFTER_NUMBER if stem.isdigit() else _ENDING).match
         start = text.find(stem)
         while start >= 0:
             end = start + len(stem)
-            if anywhere or ((not start or not text[start - 1].isalnum()) and ending.match(text, end)):
-                yield start, end, number
+            if anywhere or (not text[start - 1].isalnum() and ends(text, end)):
+                places.append((start, end, number))
             start = text.find(stem, end)
+    return places
 
 
-def _best_window(occurrences: Sequence[tuple[int, int, int]], rarity: Sequence[float]) -> float:
+def _best_window(occurrences: Sequence[_Occurrence], rarity: Sequence[float]) -> float:
     """The greatest sum of rarities of different terms within a window."""
     best = weight = 0.0
     inside = [0] * len(rarity)
@@ -103,10 +121,11 @@ def _best_window(occurrences: Sequence[tuple[int, int, int]], rarity: Sequence[f
     return best
 
 
-def _neighbours(occurrences: Sequence[tuple[int, int, int]]) -> set[tuple[int, int]]:
+def _neighbours(occurrences: Sequence[_Occurrence]) -> set[tuple[int, int]]:
     return {(a, b) for (_, end, a), (start, _, b) in pairwise(occurrences) if start - end <= _GAP}
 
 
+_BORDER: Final = "\n"  # between texts: no term holds it, and no word goes past it
 _WINDOW: Final = 120  # characters
 _GAP: Final = 12  # characters between neighbours: the end of a word, and a function word
 _MOST_TERMS: Final = 40

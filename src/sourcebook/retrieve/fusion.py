@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Collection, Mapping, Sequence
 from math import sqrt
+from operator import neg
 from typing import Final, Literal, Protocol
 
 from sourcebook.types import Candidate, PassageId
@@ -57,54 +58,43 @@ def fuse(
     A passage that only channels without weight propose is left out, unless there are none but such.
     Equal scores keep an order that depends on the ids only.
     """
-    ranks = {channel: _ranks(candidates, channel) for channel in _channels(candidates)}
-    trusted = {channel: weights.get(channel, 0.0) for channel in ranks if weights.get(channel, 0.0) > 0.0}
-    trusted = trusted or dict.fromkeys(ranks, 1.0)
+    scores: dict[str, list[float]] = {}
+    names: dict[str, list[PassageId]] = {}
+    for candidate in candidates:
+        for channel, score in candidate.scores.items():
+            scores.setdefault(channel, []).append(score)
+            names.setdefault(channel, []).append(candidate.id)
+    ranks: dict[PassageId, dict[str, int]] = {candidate.id: {} for candidate in candidates}
+    for channel in sorted(scores):
+        for rank, (_, name) in enumerate(sorted(zip(map(neg, scores[channel]), names[channel], strict=True)), start=1):
+            ranks[name][channel] = rank
+    trusted = {channel: weight for channel in sorted(scores) if (weight := weights.get(channel, 0.0)) > 0.0}
+    trusted = trusted or dict.fromkeys(sorted(scores), 1.0)
     scored = [candidate for candidate in candidates if not trusted.keys().isdisjoint(candidate.scores)]
     parts = [
-        _reciprocal(scored, channel, ranks[channel], weight)
+        [weight / (_RRF_K + ranks[one.id][channel]) if channel in one.scores else 0.0 for one in scored]
         if method == "rrf"
-        else _standardised(scored, channel, weight)
+        else _standardised(scored, channel, scores[channel], weight)
         for channel, weight in trusted.items()
     ]
-    fused = [
-        (
-            candidate.id,
-            sum(part[place] for part in parts),
-            {channel: of[candidate.id] for channel, of in ranks.items() if candidate.id in of},
-        )
-        for place, candidate in enumerate(scored)
-    ]
+    fused = [(one.id, sum(shares), ranks[one.id]) for one, shares in zip(scored, zip(*parts, strict=True), strict=True)]
     return sorted(fused, key=lambda one: (-one[1], one[0]))
 
 
-def _channels(candidates: Sequence[Candidate]) -> list[str]:
-    return sorted({channel for candidate in candidates for channel in candidate.scores})
-
-
-def _ranks(candidates: Sequence[Candidate], channel: str) -> dict[PassageId, int]:
-    order = sorted((-one.scores[channel], one.id) for one in candidates if channel in one.scores)
-    return {name: rank for rank, (_, name) in enumerate(order, start=1)}
-
-
-def _standardised(candidates: Sequence[Candidate], channel: str, weight: float) -> list[float]:
-    proposed = [one.scores[channel] for one in candidates if channel in one.scores]
+def _standardised(
+    candidates: Sequence[Candidate], channel: str, proposed: Sequence[float], weight: float
+) -> list[float]:
+    """The i'th candidate's share in a channel that proposed these scores."""
     _, deviation = _moments(proposed)
     missing = min(proposed) - _BELOW * deviation
     values = [one.scores.get(channel, missing) for one in candidates]
     mean, deviation = _moments(values)
-    return [weight * (value - mean) / deviation if deviation else 0.0 for value in values]
+    return [weight * (value - mean) / deviation for value in values] if deviation else [0.0] * len(values)
 
 
 def _moments(values: Sequence[float]) -> tuple[float, float]:
     mean = sum(values) / len(values)
-    return mean, sqrt(sum((value - mean) ** 2 for value in values) / len(values))
-
-
-def _reciprocal(
-    candidates: Sequence[Candidate], channel: str, ranks: Mapping[PassageId, int], weight: float
-) -> list[float]:
-    return [weight / (_RRF_K + ranks[one.id]) if channel in one.scores else 0.0 for one in candidates]
+    return mean, sqrt(sum([(value - mean) ** 2 for value in values]) / len(values))
 
 
 _BELOW: Final = 0.5

@@ -12,6 +12,7 @@ _SAME = 0.9  # Jaccard similarity of the word sets from which two passages say t
 _LONGEST = 3  # passages that may become one hit
 
 _WORD = re.compile(r"\w+")
+_ASCII_WORDS = "".join(chr(code).lower() if _WORD.match(chr(code)) else " " for code in range(128))
 
 
 def fold(hits: Sequence[Hit], *, top: int) -> list[Hit]:
@@ -24,7 +25,7 @@ def fold(hits: Sequence[Hit], *, top: int) -> list[Hit]:
     for place, hit in enumerate(hits):
         if len(kept) >= top:
             return kept + list(hits[place:])
-        own = frozenset(_WORD.findall(hit.passage.text.casefold()))
+        own = _words(hit.passage.text)
         twin = next((number for number, other in enumerate(words) if _alike(own, other)), None)
         if twin is None:
             kept.append(hit)
@@ -34,12 +35,19 @@ def fold(hits: Sequence[Hit], *, top: int) -> list[Hit]:
     return kept
 
 
+def _words(text: str) -> frozenset[str]:
+    """Its different words, in small letters."""
+    if text.isascii():  # the same as below, in half the time
+        return frozenset(text.translate(_ASCII_WORDS).split())
+    return frozenset(_WORD.findall(text.casefold()))
+
+
 def _alike(one: frozenset[str], other: frozenset[str]) -> bool:
-    shorter, longer = sorted((len(one), len(other)))
-    if shorter < _SAME * longer:
+    few, many = len(one), len(other)
+    if few < _SAME * many or many < _SAME * few:
         return False
     common = len(one & other)
-    return common >= _SAME * (len(one) + len(other) - common)
+    return common >= _SAME * (few + many - common)
 
 
 def merge(hits: Sequence[Hit], *, top: int, read: Callable[[Passage, int, int], str | None]) -> list[Hit]:

@@ -19,6 +19,7 @@ from collections.abc import Awaitable, Callable
 from typing import TYPE_CHECKING, Any
 
 from sourcebook.errors import ConfigError, MissingExtra, SourcebookError
+from sourcebook.loopback import is_loopback
 from sourcebook.serve.mcp_tools import Served, ask, described, fetch, search
 
 if TYPE_CHECKING:
@@ -64,7 +65,7 @@ async def serve_http(
     or "books.example.org:8443"); requests under other names, and from web pages of other names, are refused.
     started: called with the URL once connections are accepted. Errors: ConfigError, MissingExtra.
     """
-    if not token and not _is_local(host):
+    if not token and not is_loopback(host):
         raise ConfigError(
             f"Whoever reaches {host} could read the book",
             remedy=f"Set {TOKEN_VARIABLE} to a secret, or serve 127.0.0.1",
@@ -117,7 +118,7 @@ def server_of(book: Sourcebook, served: Served) -> Server[Any]:
             return _failed(f"There is no tool {call.name!r}. There are: {', '.join(offered)}")
         (argument,) = tool.input_schema["properties"]
         given = (call.arguments or {}).get(argument)
-        if not isinstance(given, str) or not given.strip() or len(call.arguments or {}) != 1:
+        if not isinstance(given, str) or not given.strip():  # what models add to it is nothing that they were offered
             return _failed(f'{call.name} takes one argument, as in {{"{argument}": "..."}}')
         try:
             value = await offered[call.name](given)
@@ -152,30 +153,21 @@ class _Guarded:
 
     def __init__(self, app: ASGIApp, token: str) -> None:
         self._app = app
-        self._expected = f"Bearer {token}".encode()
+        self._expected = token.encode()
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] != "http":
             await self._app(scope, receive, send)
             return
         given = next((value for name, value in scope["headers"] if name == b"authorization"), b"")
-        if hmac.compare_digest(given, self._expected):
+        kind, _, token = given.partition(b" ")
+        if kind.lower() == b"bearer" and hmac.compare_digest(token.strip(), self._expected):  # RFC 9110, 11.1
             await self._app(scope, receive, send)
             return
         from starlette.responses import PlainTextResponse
 
         refused = PlainTextResponse("Unauthorized", status_code=401, headers={"WWW-Authenticate": "Bearer"})
         await refused(scope, receive, send)
-
-
-def _is_local(host: str) -> bool:
-    """Whether the address is this machine's own, out of reach of others."""
-    from ipaddress import ip_address
-
-    try:
-        return host == "localhost" or ip_address(host).is_loopback
-    except ValueError:
-        return False
 
 
 def _bound(host: str, port: int) -> socket.socket:

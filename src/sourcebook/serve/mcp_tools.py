@@ -11,6 +11,7 @@ from urllib.parse import unquote
 
 from sourcebook.errors import NotFound
 from sourcebook.models.base import Switched
+from sourcebook.models.record import computed_json
 from sourcebook.types import Answer, Citation, Filter, Passage, PassageId, Scope
 
 if TYPE_CHECKING:
@@ -21,6 +22,8 @@ if TYPE_CHECKING:
 MOST_TEXT = 100_000
 """Characters of a document that `fetch` gives; of a longer one, those around the passage."""
 
+_TRIES = 5
+
 
 @dataclass(frozen=True, kw_only=True, slots=True)
 class Served:
@@ -28,13 +31,15 @@ class Served:
 
     scope: whose book it is; every call is theirs. where: only documents with such metadata, as text or tree.
     top: results of a search. links: beginnings of document URIs, and what stands for them in the URLs that clients
-    are given ("file:///srv/docs/" -> "https://docs.example.org/").
+    are given ("file:///srv/docs/" -> "https://docs.example.org/"). account: who pays for answers. seconds: for one.
     """
 
     scope: Scope = field(default_factory=Scope)
     where: str | Filter | None = None
     top: int = 10
     links: Mapping[str, str] = field(default_factory=dict)
+    account: str = "default"
+    seconds: float | None = None
 
 
 async def search(book: Sourcebook, served: Served, query: str) -> dict[str, object]:
@@ -49,18 +54,11 @@ async def search(book: Sourcebook, served: Served, query: str) -> dict[str, obje
 
 async def fetch(book: Sourcebook, served: Served, name: str) -> dict[str, object]:
     """The document of a passage, or a document by its URI, if the scope and the filter let it be seen."""
-    from sourcebook.catalog import reads
-
-    passages = await asyncio.to_thread(book.live.passages, [PassageId(name)], served.scope)
-    document = passages[PassageId(name)].document if passages else name
-    text, all_of_it = await asyncio.to_thread(reads.whole_document, book.catalog, document, served.scope)
-    passage = passages.get(PassageId(name), all_of_it[0])
-    if not _passes(served, passage):
-        raise NotFound(f"No live document {name!r}", remedy="Search first, and fetch an id of its results")
-    first, last = _around(text, passage) if passages else (0, min(len(text), MOST_TEXT))
+    text, passage, found = await _read(book, served, name)
+    first, last = _around(text, passage) if found else (0, min(len(text), MOST_TEXT))
     metadata: dict[str, object] = {key: _json_value(value) for key, value in passage.metadata.items()}
     metadata |= {"document": passage.document, "version": passage.version, "characters": len(text)}
-    if passages:
+    if found:
         metadata |= {"passage_start": passage.start - first, "passage_end": passage.end - first}
         if passage.page is not None:
             metadata["page"] = passage.page
@@ -68,11 +66,28 @@ async def fetch(book: Sourcebook, served: Served, name: str) -> dict[str, object
         metadata["part"] = f"characters {first} to {last} of {len(text)}"
     return {
         "id": name,
-        "title": _title(passage) if passages else passage.title or _last_part(document),
+        "title": _title(passage) if found else passage.title or _last_part(passage.document),
         "text": text[first:last],
         "url": _url(passage, served),
         "metadata": metadata,
     }
+
+
+async def _read(book: Sourcebook, served: Served, name: str) -> tuple[str, Passage, bool]:
+    """(a document's text, the passage of that name or else its first, whether it is that), all of one version."""
+    from sourcebook.catalog import reads
+
+    for _ in range(_TRIES):
+        passages = await asyncio.to_thread(book.live.passages, [PassageId(name)], served.scope)
+        found = passages.get(PassageId(name))
+        document = name if found is None else found.document
+        text, all_of_it = await asyncio.to_thread(reads.whole_document, book.catalog, document, served.scope)
+        passage = found or all_of_it[0]
+        if not _passes(served, passage):
+            break
+        if passage.version == all_of_it[0].version:  # else another one was published in between
+            return text, passage, found is not None
+    raise NotFound(f"No live document {name!r}", remedy="Search first, and fetch an id of its results")
 
 
 async def ask(book: Sourcebook, served: Served, question: str) -> dict[str, object]:
@@ -80,7 +95,10 @@ async def ask(book: Sourcebook, served: Served, question: str) -> dict[str, obje
     text = ""
     marks: list[tuple[int, Citation]] = []  # where in the text each citation stands
     answer: Answer | None = None
-    async with aclosing(book.stream(question, scope=served.scope, where=served.where)) as parts:
+    stream = book.stream(
+        question, scope=served.scope, where=served.where, account=served.account, seconds=served.seconds
+    )
+    async with aclosing(stream) as parts:
         async for part in parts:
             match part:
                 case str():
@@ -105,6 +123,7 @@ async def ask(book: Sourcebook, served: Served, question: str) -> dict[str, obje
                 "url": _link(one.document, one.page, served),
                 "quote": one.quote,
                 "page": one.page,
+                **({} if one.computed is None else {"computed": computed_json(one.computed)}),
             }
             for number, one in enumerate(citations, 1)
         ],

@@ -6,12 +6,13 @@
         def make(self, folder):
             return MyIndex(folder)
 
-Each suite is a class of plain pytest test methods; `make` gives a fresh, empty part. No plugin is needed.
+Each suite is a class of plain test methods, written without pytest and in need of no plugin of it; `make` gives a
+fresh, empty part. A test that does not apply to a part raises `unittest.SkipTest`.
 """
 
 from sourcebook.testing.embedder import EmbedderSuite
 from sourcebook.testing.index import IndexSuite
-from sourcebook.testing.model import ModelSuite
+from sourcebook.testing.model import ModelSuite, QuotingSuite
 from sourcebook.testing.source import SourceSuite
 
-__all__ = ["EmbedderSuite", "IndexSuite", "ModelSuite", "SourceSuite"]
+__all__ = ["EmbedderSuite", "IndexSuite", "ModelSuite", "QuotingSuite", "SourceSuite"]

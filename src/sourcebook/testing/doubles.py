@@ -28,8 +28,10 @@ if TYPE_CHECKING:
 class Reply:
     """What the model says. pieces: the text, one a streamed event; logprobs: one for each piece.
 
-    pause: seconds between streamed events. stall_after, cut_after: after so many bytes of the reply, say nothing
-    more, or close the connection.
+    refusal: whether the text is a refusal, where the vendor marks such. pause: seconds between streamed events.
+    waits_after: pieces of text after which the rest is written only once `Double.go_on` is set. stall_after,
+    cut_after: after so many bytes of the reply, say nothing more, or close the connection; of a reply that is shorter
+    the body does not end as it should.
     """
 
     pieces: tuple[str, ...] = ("The lighthouse", " was built", " in 1873.")
@@ -38,7 +40,9 @@ class Reply:
     finish: FinishReason = "stop"
     usage: Usage = field(default_factory=lambda: Usage(input_tokens=11, output_tokens=7, counted_by="vendor"))
     logprobs: tuple[float, ...] = ()
+    refusal: bool = False
     pause: float = 0.0
+    waits_after: int | None = None
     stall_after: int | None = None
     cut_after: int | None = None
 
@@ -96,6 +100,8 @@ class Double:
         self.open = 0
         self.answering = asyncio.Event()
         self.closed_by_client = asyncio.Event()
+        self.go_on = asyncio.Event()
+        self.connections: set[int] = set()  # ports of those who called
         self.url = ""
         self._runner: web.AppRunner | None = None
 
@@ -140,6 +146,10 @@ class Double:
         """Whether the request carries the key."""
         return seen.headers.get("authorization") == f"Bearer {self.key}"
 
+    def presented(self, seen: Seen) -> str:
+        """The key that came with a request, which some vendors quote when it is wrong."""
+        return seen.headers.get("authorization", "").removeprefix("Bearer ")
+
     # --- the server -----------------------------------------------------------------------------------------
 
     def say(self, *replies: Reply | Fault) -> None:
@@ -180,6 +190,8 @@ class Double:
 
     async def note(self, request: web.Request) -> Seen:
         """Remember a request."""
+        if request.transport is not None:
+            self.connections.add(request.transport.get_extra_info("peername")[1])
         raw = await request.read()
         try:
             body = json.loads(raw) if raw else {}
@@ -244,13 +256,15 @@ class Double:
                 self.answering.set()
                 written += len(event)
                 charge.delivered = max(0, min(len(reply.pieces), number + 1 - before))
+                if reply.waits_after is not None and charge.delivered >= reply.waits_after:
+                    await self.go_on.wait()
                 if reply.pause:
                     await asyncio.sleep(reply.pause)
-            if fault is not None and self.fault_event(fault) is None:
+            charge.complete = fault is None
+            if reply.cut_after is not None or (fault is not None and self.fault_event(fault) is None):
                 assert request.transport is not None
                 request.transport.close()
                 return response
-            charge.complete = fault is None
             await response.write_eof()
         except (ConnectionError, asyncio.CancelledError):
             self.closed_by_client.set()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+from unittest import SkipTest
 
 import numpy as np
 
@@ -52,7 +53,7 @@ class EmbedderSuite:
 
     def test_near_meanings_are_near(self) -> None:
         if not self.understands:
-            return
+            raise SkipTest("it knows no meanings")
         vectors = asyncio.run(
             self.make().embed(
                 ["When must a breach be reported?", "Deadline for notifying an incident", "Recipe for apple pie"]

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Mapping
+from unittest import SkipTest
 
 from sourcebook.errors import SourceError
 from sourcebook.sources.base import Source
@@ -11,7 +13,12 @@ from sourcebook.types import SourceItem
 
 
 class SourceSuite:
-    """Subclass it and give `make`, `put` and `drop`: a place that the suite can fill."""
+    """Subclass it and give `make`, `put` and `drop`: a place that the suite can fill; `again` if there can be two.
+
+    patience: seconds after which a document that nobody touches must have a fingerprint that stays.
+    """
+
+    patience = 10.0
 
     def make(self, documents: Mapping[str, bytes]) -> Source:
         """A source over a fresh place that holds these documents, by name."""
@@ -24,6 +31,10 @@ class SourceSuite:
     def drop(self, source: Source, name: str) -> None:
         """Delete a document from the place."""
         raise NotImplementedError
+
+    def again(self, source: Source) -> Source | None:
+        """Another source over the same place, by another name of it if it has one; None: there can be no other."""
+        return None
 
     def _scan(self, source: Source) -> dict[str, SourceItem]:
         async def collect() -> list[SourceItem]:
@@ -46,6 +57,29 @@ class SourceSuite:
         source = self.make({f"{n}.txt": b"x" for n in range(20)})
         assert list(self._scan(source)) == list(self._scan(source))
 
+    def test_what_is_unchanged_keeps_its_fingerprint(self) -> None:
+        """A sync reads again whatever has another fingerprint, or none ("": the place cannot tell)."""
+        source = self.make({"a.txt": b"one", "b.txt": b"same", "c.txt": b"same too"})
+        before = self._settled(source)
+        for item in before.values():
+            _, read = asyncio.run(source.read(item))
+            assert read == item.fingerprint or not item.fingerprint
+        self.put(source, "a.txt", b"two")
+        after = self._settled(source)
+        changed = {name for name in before if before[name].fingerprint != after[name].fingerprint}
+        assert changed <= {"a.txt"}
+        assert "a.txt" in changed or not after["a.txt"].fingerprint
+
+    def _settled(self, source: Source) -> dict[str, SourceItem]:
+        """A scan whose fingerprints the next one repeats; of what was just written they may not stay."""
+        until = time.monotonic() + self.patience
+        items = self._scan(source)
+        while items != (later := self._scan(source)):
+            assert time.monotonic() < until, "fingerprints differ from scan to scan"
+            time.sleep(0.02)
+            items = later
+        return items
+
     def test_the_fingerprint_changes_with_the_content(self) -> None:
         source = self.make({"a.txt": b"one", "b.txt": b"same"})
         _, before = asyncio.run(source.read(self._scan(source)["a.txt"]))
@@ -67,6 +101,12 @@ class SourceSuite:
         else:
             raise AssertionError("a document that is gone was read")
 
-    def test_the_url_is_canonical(self) -> None:
-        source = self.make({"a.txt": b"one"})
-        assert source.url == source.url != ""
+    def test_one_place_has_one_url(self) -> None:
+        source, other = self.make({"a.txt": b"one"}), self.make({"a.txt": b"one"})
+        assert source.url
+        assert source.url != other.url
+        again = self.again(source)
+        if again is None:
+            raise SkipTest("there can be no other source over the same place")
+        assert again.url == source.url
+        assert {item.uri for item in self._scan(again).values()} == {item.uri for item in self._scan(source).values()}

@@ -81,7 +81,7 @@ class Noted:
         self.settled: list[CallRecord] = []
         self.released: list[str] = []
 
-    def budgeted(self, tenant: str, account: str) -> bool:
+    async def budgeted(self, tenant: str, account: str) -> bool:
         return self.is_budgeted
 
     async def reserve(self, wanted: Reservation) -> None:

@@ -7,6 +7,7 @@ import sys
 import threading
 import time
 from collections.abc import Collection, Iterator, Sequence
+from concurrent.futures import Future
 from pathlib import Path
 
 import pytest
@@ -80,9 +81,11 @@ async def test_two_hundred_calls_at_once_never_exceed_the_budget_and_are_settled
             pass
         charged += 0 if fate == "throttle" else 10 + 2 * tokens
 
+    over = asyncio.Event()
+
     async def watch() -> None:
         nonlocal highest
-        while True:
+        while not over.is_set():
             (standing,) = await asyncio.to_thread(ledger.standings)
             highest = max(highest, standing.spent + standing.held)
             await asyncio.sleep(0.005)
@@ -90,11 +93,12 @@ async def test_two_hundred_calls_at_once_never_exceed_the_budget_and_are_settled
     watching = asyncio.create_task(watch())
     await asyncio.gather(*(one(number) for number in range(200)))
     await bookkeeper.flush()
-    watching.cancel()
+    over.set()
+    await watching
     (standing,) = ledger.standings()
     assert (standing.spent, standing.held) == (charged, 0)
     assert sum(total.cost for total in totals(ledger.catalog, "account")) == charged
-    assert highest <= limit
+    assert 0 < highest <= limit
     assert refused > 0
     assert charged > 0
     await bookkeeper.close()
@@ -155,7 +159,13 @@ asyncio.run(main())
         spent += int(out)
     (standing,) = ledger.standings()
     assert (standing.spent, standing.held) == (spent, 0)
-    assert 4_500 < spent <= 5_000
+    number = 0
+    while (refused := ledger.enter(reserve=[wanted(str(number), 213)])[0]) is None:  # one after the other
+        ledger.settle(record(str(number), cost=213, reserved=213))
+        spent += 213
+        number += 1
+    assert 5_000 - 213 < spent <= 5_000  # not before there is no room for one more
+    assert "$0.00 held" in str(refused)
 
 
 async def test_what_is_handed_over_is_written_by_close(catalog: Catalog) -> None:
@@ -218,6 +228,9 @@ class Accounts:
 
     def budgeted(self) -> frozenset[tuple[str, str]]:
         self.reads += 1
+        assert self.may_go.wait(10)
+        if self.failures:
+            raise self.failures.pop()
         return frozenset({("default", "anna"), ("firm", "*")})
 
     def all(self, kind: str) -> list[str]:
@@ -261,7 +274,7 @@ async def test_a_reservation_that_is_given_up_holds_nothing(begun: bool) -> None
 
 async def test_what_could_not_be_written_is_written_later(caplog: pytest.LogCaptureFixture) -> None:
     accounts = Accounts()
-    accounts.failures = [CatalogError("locked")]
+    accounts.failures = [CatalogError("locked"), CatalogError("locked")]
     bookkeeper = Bookkeeper(accounts)
     bookkeeper.settle(record("1"))
     with pytest.raises(CatalogError, match="locked"):
@@ -270,6 +283,82 @@ async def test_what_could_not_be_written_is_written_later(caplog: pytest.LogCapt
     assert accounts.all("settle") == ["1"]
     await bookkeeper.close()
     assert "wait to be put into the usage ledger" in caplog.text
+
+
+async def test_a_failure_that_passes_at_once_is_noticed_by_nobody() -> None:
+    accounts = Accounts()
+    accounts.failures = [CatalogError("locked")]
+    bookkeeper = Bookkeeper(accounts)
+    bookkeeper.settle(record("1"))
+    await bookkeeper.flush()
+    assert accounts.all("settle") == ["1"]
+    await bookkeeper.close()
+
+
+async def test_a_reservation_that_is_given_up_while_its_batch_is_gathered_holds_nothing(catalog: Catalog) -> None:
+    ledger = UsageLedger(catalog)
+    ledger.set_budget(Budget(period="total", limit=100))
+    bookkeeper = Bookkeeper(ledger)
+    answer: Future[None] = Future()
+    bookkeeper._orders.put((wanted("1", 100), answer))
+    bookkeeper._orders.put("1")  # as its caller does who went away once the first order was taken
+    await bookkeeper.reserve(wanted("2", 100))  # all in one batch
+    assert answer.done()
+    assert (ledger.standings()[0].held, bookkeeper._held) == (100, {"2"})
+    await bookkeeper.close()
+
+
+class Picky(Accounts):
+    """A ledger that does not take the call "bad", nor a reservation of that name."""
+
+    def __init__(self, failure: Exception) -> None:
+        super().__init__()
+        self.failure = failure
+
+    def enter(
+        self,
+        *,
+        settle: Sequence[CallRecord] = (),
+        release: Collection[str] = (),
+        renew: Collection[str] = (),
+        reserve: Sequence[Reservation] = (),
+    ) -> list[BudgetExceeded | None]:
+        if "bad" in [*(one.id for one in settle), *(one.id for one in reserve)]:
+            raise self.failure
+        return super().enter(settle=settle, release=release, renew=renew, reserve=reserve)
+
+
+@pytest.mark.parametrize("failure", [OverflowError("too large"), CatalogError("integer out of range")])
+async def test_one_call_that_no_database_takes_stops_nobody(
+    failure: Exception, caplog: pytest.LogCaptureFixture
+) -> None:
+    accounts = Picky(failure)
+    bookkeeper = Bookkeeper(accounts)
+    bookkeeper._orders.put(record("1"))
+    bookkeeper._orders.put(record("bad", cost=77))
+    bookkeeper._orders.put(record("2"))
+    bookkeeper._held.add("bad")
+    await bookkeeper.reserve(wanted("3"))
+    await bookkeeper.reserve(wanted("4"))
+    assert accounts.all("settle") == ["1", "2"]
+    assert accounts.all("reserve") == ["3", "4"]
+    assert bookkeeper._held == {"3", "4"}  # what was held for it ends, and is then lost at that amount
+    assert "cost=77" in caplog.text
+    await bookkeeper.close()
+
+
+async def test_one_reservation_that_no_database_takes_fails_alone() -> None:
+    accounts = Picky(OverflowError("too large"))
+    bookkeeper = Bookkeeper(accounts)
+    accounts.may_go.clear()
+    first = asyncio.create_task(bookkeeper.reserve(wanted("1")))
+    await asyncio.to_thread(accounts.entering.wait, 10)
+    others = [asyncio.create_task(bookkeeper.reserve(wanted(name))) for name in ("2", "bad", "3")]
+    await asyncio.sleep(0)
+    accounts.may_go.set()
+    results = await asyncio.gather(first, *others, return_exceptions=True)
+    assert [type(one) for one in results] == [type(None), type(None), OverflowError, type(None)]
+    await bookkeeper.close()
 
 
 async def test_a_reservation_that_cannot_be_written_fails() -> None:
@@ -299,16 +388,68 @@ async def test_what_is_held_is_renewed_while_its_call_runs(monkeypatch: pytest.M
     await bookkeeper.close()
 
 
+async def test_what_is_held_is_renewed_after_the_machine_slept(monkeypatch: pytest.MonkeyPatch) -> None:
+    slept = 0.0
+    monkeypatch.setattr("sourcebook.models.cost.bookkeeping._clocks", lambda: (time.monotonic(), time.time() + slept))
+    accounts = Accounts()
+    bookkeeper = Bookkeeper(accounts)
+    await bookkeeper.reserve(wanted("1"))
+    slept = 600.0  # in which the monotonic clock stands still
+    await bookkeeper.reserve(wanted("2"))
+    assert accounts.entered[-1] == {"settle": [], "release": [], "renew": ["1"], "reserve": ["2"]}
+    await bookkeeper.close()
+
+
+async def test_budgets_are_read_anew_while_those_of_before_still_hold() -> None:
+    accounts = Accounts()
+    bookkeeper = Bookkeeper(accounts)
+    assert await bookkeeper.budgeted("default", "anna")
+    bookkeeper._budgets_read -= 0.6
+    accounts.may_go.clear()
+    assert await bookkeeper.budgeted("default", "anna")  # without waiting
+    accounts.may_go.set()
+    bookkeeper._budgets_read -= 0.6
+    assert await bookkeeper.budgeted("default", "anna")
+    assert accounts.reads == 2
+
+
 async def test_budgets_are_read_once_a_second_at_most() -> None:
     accounts = Accounts()
     bookkeeper = Bookkeeper(accounts)
-    assert bookkeeper.budgeted("default", "anna")
-    assert not bookkeeper.budgeted("default", "ben")
-    assert bookkeeper.budgeted("firm", "ben")
+    binding = await asyncio.gather(
+        *(bookkeeper.budgeted(*payer) for payer in (("default", "anna"), ("default", "ben"), ("firm", "ben")))
+    )
+    assert binding == [True, False, True]
     assert accounts.reads == 1
     bookkeeper._budgets_read -= 1.1
-    assert bookkeeper.budgeted("default", "anna")
+    assert await bookkeeper.budgeted("default", "anna")
     assert accounts.reads == 2
+
+
+async def test_whoever_waits_for_the_budgets_stops_nobody_else() -> None:
+    accounts = Accounts()
+    accounts.may_go.clear()
+    bookkeeper = Bookkeeper(accounts)
+    asking = asyncio.create_task(bookkeeper.budgeted("default", "anna"))
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(0.05):  # the loop goes on
+            await bookkeeper.budgeted("default", "ben")
+    accounts.may_go.set()
+    assert await asking
+    assert accounts.reads == 1
+
+
+async def test_budgets_that_cannot_be_read_are_as_they_were(caplog: pytest.LogCaptureFixture) -> None:
+    accounts = Accounts()
+    bookkeeper = Bookkeeper(accounts)
+    accounts.failures = [CatalogError("away")]
+    with pytest.raises(CatalogError, match="away"):  # nobody knows what binds whom
+        await bookkeeper.budgeted("default", "anna")
+    assert await bookkeeper.budgeted("default", "anna")
+    bookkeeper._budgets_read -= 1.1
+    accounts.failures = [CatalogError("away")]
+    assert await bookkeeper.budgeted("default", "anna")
+    assert "could not be read" in caplog.text
 
 
 async def test_a_vendor_that_charges_more_than_was_held_is_recorded_and_told(

@@ -1,5 +1,6 @@
 """What the model file knows, which row fits a name, and the user's own rows."""
 
+from dataclasses import replace
 from datetime import UTC, date, datetime
 from pathlib import Path
 
@@ -204,6 +205,12 @@ def test_a_changed_file_is_read_again(own: Path) -> None:
     assert row("mine", "big-one", own).window == 64_000_000
 
 
+def test_a_prompt_shorter_than_all_prices_say_costs_as_the_shortest_of_them() -> None:
+    rates = (Rates(input=1, output=1), Rates(input=9, output=9, above=100, since=date(2026, 6, 1)))
+    model = replace(row("openai", "gpt-4o"), rates=rates)
+    assert [model.rates_for(50, day) for day in (date(2026, 5, 31), date(2026, 6, 1))] == list(rates)
+
+
 @pytest.mark.parametrize(
     ("text", "complaint"),
     [
@@ -220,6 +227,11 @@ def test_a_changed_file_is_read_again(own: Path) -> None:
         ('[[model]]\nprovider = "x"\nnames = ["y"]\nas_of = 2026-01-01\nprices = [{ input = 2 }]', "input and output"),
         ('[[model]]\nprovider = "x"\nnames = ["y"]\nas_of = 2026-01-01\nimage = { size = 1 }', "image = "),
         ('[[model]]\nprovider = "x"\nnames = ["y"]\nas_of = 2026-01-01\nlike = "openai:none"', "names no known model"),
+        (
+            """[[model]]\nprovider = "x"\nnames = ["y"]\nas_of = 2026-01-01
+            prices = [{ input = 2, output = 3 }, { since = 2026-06-01, above = 64_000, input = 4, output = 6 }]""",
+            "has prices from 2026-06-01 for long prompts only",
+        ),
     ],
 )
 def test_a_wrong_file_is_told_by_name_and_row(tmp_path: Path, text: str, complaint: str) -> None:

@@ -1,6 +1,7 @@
 """The commands about money: what they print, for people and for programs."""
 
 import json
+from datetime import UTC, datetime
 from pathlib import Path
 
 import pytest
@@ -11,6 +12,7 @@ from sourcebook.catalog.usage import UsageLedger
 from sourcebook.commands.spending import budget, prices, usage
 from sourcebook.config import FILE, template
 from sourcebook.errors import NotFound
+from sourcebook.models.cost.known import all_known
 from sourcebook.types import CallRecord, Usage
 
 COMMANDS = {"usage": usage, "budget": budget, "prices": prices}
@@ -109,6 +111,21 @@ def test_prices_of_a_model_of_many_and_of_the_users_own(home: Path) -> None:
     assert any(line.startswith("ollama:*-cloud") and "not known" in line for line in everything)
     with pytest.raises(NotFound, match=r"models\.toml"):
         run(home, "prices", "nonsense")
+
+
+@pytest.mark.parametrize("model", ["openai-responses:gpt-5", "vertex:gemini-2.5-pro"])
+def test_prices_of_another_providers_models_are_found_by_their_own_urls(home: Path, model: str) -> None:
+    (found,) = json.loads(run(home, "prices", model, "--json").output)["models"]
+    assert found["prices"]
+
+
+def test_prices_that_are_old_are_marked(home: Path) -> None:
+    row = '[[model]]\nprovider = "mine"\nnames = ["big"]\nas_of = 2020-01-01\nprices = [{ input = 1, output = 2 }]'
+    (home / "models.toml").write_text(row)
+    assert "more than a year old" not in run(home, "prices", "mine").output  # they are the user's to vouch for
+    marked = [line for line in run(home, "prices").output.splitlines() if "more than a year old" in line]
+    old = [one for one in all_known() if (datetime.now(UTC).date() - one.as_of).days > 365 and not one.free]
+    assert len(marked) == len(old)
 
 
 def test_prices_need_no_book(tmp_path: Path) -> None:

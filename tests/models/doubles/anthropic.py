@@ -21,15 +21,26 @@ from sourcebook.errors import (
 )
 from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen, sse
 from sourcebook.types import Usage
+from tests.models.doubles.tools import halves, reply_tool
 from tests.models.doubles.typed import prepare, types_find
 
+RATE = (
+    "This request would exceed the rate limit for your organization of 40,000 input tokens per minute. For details, "
+    "refer to: https://docs.claude.com/en/api/rate-limits. Please reduce the prompt length or the maximum tokens "
+    "requested, or try again later. You may also contact sales at https://www.anthropic.com/contact-sales to discuss "
+    "your options for a rate limit increase."
+)
+CREDIT = (
+    "Your credit balance is too low to access the Anthropic API. Please go to Plans & Billing to upgrade or purchase "
+    "credits."
+)
 ERRORS: dict[type[ModelError], tuple[int, str, str]] = {
     InvalidRequest: (400, "invalid_request_error", "temperature: Input should be less than or equal to 1"),
     NotAuthorised: (401, "authentication_error", "invalid x-api-key {key}"),
     NoSuchModel: (404, "not_found_error", "model: claude-nothing"),
     ContextTooLong: (400, "invalid_request_error", "prompt is too long: 208310 tokens > 200000 maximum"),
-    RateLimited: (429, "rate_limit_error", "This request would exceed your organization's rate limit."),
-    QuotaExhausted: (400, "invalid_request_error", "Your credit balance is too low to access the API."),
+    RateLimited: (429, "rate_limit_error", RATE),
+    QuotaExhausted: (400, "invalid_request_error", CREDIT),
     Refused: (400, "invalid_request_error", "Output blocked by content filtering policy"),
     Unavailable: (529, "overloaded_error", "Overloaded"),
 }
@@ -77,8 +88,8 @@ class AnthropicDouble(Double):
         content: list[dict[str, Any]] = []
         if reply.thoughts:
             content.append({"type": "thinking", "thinking": "".join(reply.thoughts), "signature": SIGNATURE})
-        if reply.pieces and _writes_with_a_tool(seen.body):
-            content.append({"type": "tool_use", "id": "toolu_0", "name": "reply", "input": json.loads(reply.text)})
+        if reply.pieces and (name := _reply_tool(seen.body)):
+            content.append({"type": "tool_use", "id": "toolu_0", "name": name, "input": json.loads(reply.text)})
         elif reply.pieces:
             content.append({"type": "text", "text": reply.text, "citations": None})
         content += [
@@ -109,8 +120,8 @@ class AnthropicDouble(Double):
             deltas.append({"type": "signature_delta", "signature": SIGNATURE})
             yield from _block(index, {"type": "thinking", "thinking": "", "signature": ""}, deltas)
             index += 1
-        if reply.pieces and _writes_with_a_tool(seen.body):
-            head = {"type": "tool_use", "id": "toolu_0", "name": "reply", "input": {}}
+        if reply.pieces and (name := _reply_tool(seen.body)):
+            head = {"type": "tool_use", "id": "toolu_0", "name": name, "input": {}}
             yield from _block(index, head, [{"type": "input_json_delta", "partial_json": one} for one in reply.pieces])
             index += 1
         elif reply.pieces:
@@ -118,8 +129,7 @@ class AnthropicDouble(Double):
             yield from _block(index, {"type": "text", "text": "", "citations": None}, deltas)
             index += 1
         for call in reply.tool_calls:
-            half = len(call.arguments) // 2
-            pieces = ("", call.arguments[:half], call.arguments[half:])
+            pieces = ("", *(() if call.arguments == "{}" else halves(call.arguments)))  # no input is not written
             head = {"type": "tool_use", "id": call.id, "name": call.name, "input": {}}
             yield from _block(index, head, [{"type": "input_json_delta", "partial_json": one} for one in pieces])
             index += 1
@@ -170,15 +180,17 @@ def _message(seen: Seen, content: list[dict[str, Any]], reason: str | None, usag
 
 
 def _stop_reason(reply: Reply, seen: Seen) -> str:
-    return "tool_use" if _writes_with_a_tool(seen.body) and reply.finish == "stop" else FINISH[reply.finish]
+    return "tool_use" if _reply_tool(seen.body) and reply.finish == "stop" else FINISH[reply.finish]
 
 
 def _key(seen: Seen) -> str:
     return seen.headers.get("x-api-key") or seen.headers.get("authorization", "").removeprefix("Bearer ")
 
 
-def _writes_with_a_tool(body: Mapping[str, Any]) -> bool:
-    return (body.get("tool_choice") or {}).get("name") == "reply"
+def _reply_tool(body: Mapping[str, Any]) -> str:
+    """The tool that must be called with the reply, where it is the only one that may be."""
+    name = reply_tool(body.get("tools") or ())
+    return name if (body.get("tool_choice") or {}).get("name") == name else ""
 
 
 def _error(fault: Fault, key: str) -> dict[str, Any]:

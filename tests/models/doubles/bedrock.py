@@ -25,6 +25,7 @@ from sourcebook.errors import (
 )
 from sourcebook.testing.doubles import Double, Fault, Reply, Seen
 from sourcebook.types import Usage
+from tests.models.doubles.tools import halves, reply_tool
 
 ERRORS: dict[type[ModelError], tuple[int, str, str]] = {
     InvalidRequest: (400, "ValidationException", "The maximum tokens you requested exceeds the model limit."),
@@ -104,8 +105,8 @@ class BedrockDouble(Double):
         if reply.thoughts:
             text = {"text": "".join(reply.thoughts), "signature": SIGNATURE}
             content.append({"reasoningContent": {"reasoningText": text}})
-        if reply.pieces and writes_with_a_tool(seen.body):
-            content.append({"toolUse": {"toolUseId": "r", "name": "reply", "input": json.loads(reply.text)}})
+        if reply.pieces and (name := _reply_tool(seen.body)):
+            content.append({"toolUse": {"toolUseId": "r", "name": name, "input": json.loads(reply.text)}})
         elif reply.pieces:
             content.append({"text": reply.text})
         content += [
@@ -136,8 +137,8 @@ def _blocks(reply: Reply, seen: Seen) -> Iterator[bytes]:
             yield event("contentBlockDelta", contentBlockIndex=index, delta={"reasoningContent": one})
         yield event("contentBlockStop", contentBlockIndex=index)
         index += 1
-    if reply.pieces and writes_with_a_tool(seen.body):
-        yield from _tool(index, "r", "reply", reply.pieces)
+    if reply.pieces and (name := _reply_tool(seen.body)):
+        yield from _tool(index, "r", name, reply.pieces)
         index += 1
     elif reply.pieces:
         for text in reply.pieces:
@@ -145,8 +146,7 @@ def _blocks(reply: Reply, seen: Seen) -> Iterator[bytes]:
         yield event("contentBlockStop", contentBlockIndex=index)
         index += 1
     for call in reply.tool_calls:
-        half = len(call.arguments) // 2
-        yield from _tool(index, call.id, call.name, (call.arguments[:half], call.arguments[half:]))
+        yield from _tool(index, call.id, call.name, () if call.arguments == "{}" else halves(call.arguments))
         index += 1
 
 
@@ -185,11 +185,11 @@ def message_of(headers: Mapping[str, str], said: Mapping[str, Any]) -> bytes:
 
 
 def _stop_reason(reply: Reply, seen: Seen) -> str:
-    return "tool_use" if writes_with_a_tool(seen.body) and reply.finish == "stop" else FINISH[reply.finish]
+    return "tool_use" if _reply_tool(seen.body) and reply.finish == "stop" else FINISH[reply.finish]
 
 
-def writes_with_a_tool(body: Mapping[str, Any]) -> bool:
-    return any(one["toolSpec"]["name"] == "reply" for one in (body.get("toolConfig") or {}).get("tools") or ())
+def _reply_tool(body: Mapping[str, Any]) -> str:
+    return reply_tool(one["toolSpec"] for one in (body.get("toolConfig") or {}).get("tools") or ())
 
 
 # --- what botocore knows ------------------------------------------------------------------------------------

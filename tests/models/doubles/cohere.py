@@ -21,15 +21,20 @@ from sourcebook.errors import (
 from sourcebook.models.base import ToolCall
 from sourcebook.testing.doubles import Double, Fault, Reply, Seen, sse
 from sourcebook.types import Usage
+from tests.models.doubles.tools import halves, reply_tool
 from tests.models.doubles.typed import models_find, prepare
 
+_UPGRADE = (
+    "You can continue to use the Trial key for free or upgrade to a Production key with higher rate limits at "
+    "'https://dashboard.cohere.com/api-keys'."
+)
 ERRORS: dict[type[ModelError], tuple[int, str]] = {
     InvalidRequest: (422, "invalid request: temperature must be between 0 and 1.0 inclusive."),
     NotAuthorised: (401, "invalid api token {key}"),
     NoSuchModel: (404, "model 'command-nothing' not found, make sure the correct model ID was used"),
     ContextTooLong: (400, "too many tokens: the prompt's total number of tokens cannot exceed 128000"),
-    RateLimited: (429, "You are using a Trial key, which is limited to 20 API calls / minute."),
-    QuotaExhausted: (429, "You are using a Trial key, which is limited to 1000 API calls / month."),
+    RateLimited: (429, f"You are using a Trial key, which is limited to 20 API calls / minute. {_UPGRADE}"),
+    QuotaExhausted: (429, f"You are using a Trial key, which is limited to 1000 API calls / month. {_UPGRADE}"),
     Refused: (498, "invalid token: the request has a deny-listed word"),
     Unavailable: (503, "the service is unavailable"),
 }  # fmt: skip
@@ -65,8 +70,7 @@ class CohereDouble(Double):
 
     def refusal(self, fault: Fault, seen: Seen) -> tuple[int, Mapping[str, str], bytes]:
         status, message = ERRORS[fault.error]
-        key = seen.headers.get("authorization", "").removeprefix("Bearer ")
-        return status, {}, json.dumps({"id": "id-1", "message": message.format(key=key)}).encode()
+        return status, {}, json.dumps({"id": "id-1", "message": message.format(key=self.presented(seen))}).encode()
 
     def fault_event(self, fault: Fault) -> bytes | None:
         delta = {"finish_reason": "ERROR", "error": ERRORS[fault.error][1]}
@@ -86,8 +90,8 @@ class CohereDouble(Double):
         elif reply.thoughts:
             content.append({"type": "thinking", "thinking": "".join(reply.thoughts)})
         calls = list(reply.tool_calls)
-        if _writes_with_a_tool(seen.body):
-            calls = [ToolCall(id="reply_1", name="reply", arguments=reply.text), *calls]
+        if name := _reply_tool(seen.body):
+            calls = [ToolCall(id="reply_1", name=name, arguments=reply.text), *calls]
         elif reply.pieces:
             content.append({"type": "text", "text": reply.text})
         if content:
@@ -146,8 +150,8 @@ def usage_of(usage: Usage) -> dict[str, Any]:
 
 def _text(reply: Reply, seen: Seen) -> Iterator[bytes]:
     index = 1 if reply.thoughts else 0
-    if reply.pieces and _writes_with_a_tool(seen.body):
-        yield from _call(0, ToolCall(id="reply_1", name="reply", arguments=""), reply.pieces)
+    if reply.pieces and (name := _reply_tool(seen.body)):
+        yield from _call(0, ToolCall(id="reply_1", name=name, arguments=""), reply.pieces)
     elif reply.pieces:
         logprobs = reply.logprobs or (None,) * len(reply.pieces)
         pairs = zip(reply.pieces, logprobs, strict=True)
@@ -168,8 +172,7 @@ def _event_of_content(index: int, kind: str, piece: str, logprob: float | None =
 def _call(index: int, call: ToolCall, pieces: Sequence[str] = ()) -> Iterator[bytes]:
     head = {"id": call.id, "type": "function", "function": {"name": call.name, "arguments": ""}}
     yield _event("tool-call-start", index=index, delta={"message": {"tool_calls": head}})
-    half = len(call.arguments) // 2
-    for piece in pieces or (call.arguments[:half], call.arguments[half:]):
+    for piece in pieces or halves(call.arguments):
         delta = {"message": {"tool_calls": {"function": {"arguments": piece}}}}
         yield _event("tool-call-delta", index=index, delta=delta)
     yield _event("tool-call-end", index=index)
@@ -184,11 +187,11 @@ def _logprob(piece: str, logprob: float) -> dict[str, Any]:
 
 
 def _reason(reply: Reply, seen: Seen) -> str:
-    return "TOOL_CALL" if _writes_with_a_tool(seen.body) and reply.finish == "stop" else FINISH[reply.finish]
+    return "TOOL_CALL" if _reply_tool(seen.body) and reply.finish == "stop" else FINISH[reply.finish]
 
 
-def _writes_with_a_tool(body: Mapping[str, Any]) -> bool:
-    return any(one["function"]["name"] == "reply" for one in body.get("tools") or ())
+def _reply_tool(body: Mapping[str, Any]) -> str:
+    return reply_tool(one["function"] for one in body.get("tools") or ())
 
 
 def _rules_broken(body: Mapping[str, Any]) -> Iterator[str]:

@@ -22,6 +22,7 @@ from sourcebook.errors import (
 )
 from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen, sse
 from sourcebook.types import Usage
+from tests.models.doubles.tools import reply_tool
 
 OVER_QUOTA = "You exceeded your current quota, please check your plan and billing details."
 ERRORS: dict[type[ModelError], tuple[int, str, str]] = {
@@ -126,10 +127,10 @@ class GeminiDouble(Double):
         return parts
 
     def _reply_call(self, reply: Reply, seen: Seen) -> list[dict[str, Any]]:
-        declared = [one["name"] for tool in seen.body.get("tools") or () for one in tool["functionDeclarations"]]
-        if "reply" not in declared or not reply.pieces:
+        name = reply_tool(one for tool in seen.body.get("tools") or () for one in tool["functionDeclarations"])
+        if not name or not reply.pieces:
             return []
-        return [{"functionCall": {"name": "reply", "args": json.loads(reply.text)}}]
+        return [{"functionCall": {"name": name, "args": json.loads(reply.text)}}]
 
 
 def _response(

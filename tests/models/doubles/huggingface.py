@@ -61,38 +61,41 @@ class TextGenerationDouble(Double):
 
     def refusal(self, fault: Fault, seen: Seen) -> tuple[int, Mapping[str, str], bytes]:
         status, kind, message = ERRORS[fault.error]
-        key = seen.headers.get("authorization", "").removeprefix("Bearer ")
         named = {"error_type": kind} if kind else {}  # what stands before the server names no kind
-        return status, {}, json.dumps({"error": message.format(key=key), **named}).encode()
+        return status, {}, json.dumps({"error": message.format(key=self.presented(seen)), **named}).encode()
 
     def fault_event(self, fault: Fault) -> bytes | None:
         _, kind, message = ERRORS[fault.error]
         return sse({"error": message, "error_type": kind})
 
     def whole(self, reply: Reply, seen: Seen) -> bytes:
-        tokens = [_token(number, piece, reply) for number, piece in enumerate(reply.pieces)]
+        tokens, last = _tokens(reply, seen)
         details = {
-            "finish_reason": _finish(reply),
+            "finish_reason": _finish(reply, last),
             "generated_tokens": reply.usage.output_tokens,
             "prefill": [{"id": 1, "text": "x", "logprob": None}] * reply.usage.input_tokens,
             "seed": None,
-            "tokens": [*tokens, END] if reply.finish == "stop" else tokens,
+            "tokens": [*tokens, last],
         }
         if not (seen.body.get("parameters") or {}).get("decoder_input_details"):
             details["prefill"] = []
-        return json.dumps({"generated_text": reply.text, "details": details}).encode()
+        text = "".join(one["text"] for one in (*tokens, last) if not one["special"])
+        return json.dumps({"generated_text": text, "details": details}).encode()
 
     def streamed(self, reply: Reply, seen: Seen) -> list[bytes]:
-        tokens = [_token(number, piece, reply) for number, piece in enumerate(reply.pieces)]
-        said = [{"index": number + 1, "token": one} for number, one in enumerate(tokens)]
+        tokens, last = _tokens(reply, seen)
         details = {
-            "finish_reason": _finish(reply),
+            "finish_reason": _finish(reply, last),
             "generated_tokens": reply.usage.output_tokens,
             "input_length": reply.usage.input_tokens,
             "seed": None,
         }
-        last = {"index": len(said) + 1, "token": END, "generated_text": reply.text, "details": details}
-        return [sse({"generated_text": None, "details": None, **one}) for one in (*said, last)]
+        said: list[dict[str, Any]] = [{"token": one} for one in tokens]
+        said.append({"token": last, "generated_text": reply.text, "details": details})
+        return [
+            sse({"generated_text": None, "details": None, "index": number, **one})
+            for number, one in enumerate(said, start=1)
+        ]
 
 
 END = {"id": 2, "text": "</s>", "logprob": -0.01, "special": True}
@@ -103,7 +106,21 @@ def _token(number: int, piece: str, reply: Reply) -> dict[str, Any]:
     return {"id": 100 + number, "text": piece, "logprob": logprob, "special": False}
 
 
-def _finish(reply: Reply) -> str:
+def _tokens(reply: Reply, seen: Seen) -> tuple[list[dict[str, Any]], dict[str, Any]]:
+    """The tokens but the last, and the last: the one that ends the text, or that completes a stop sequence."""
+    stops = (seen.body.get("parameters") or {}).get("stop") or ()
+    tokens: list[dict[str, Any]] = []
+    for number, piece in enumerate(reply.pieces):
+        token = _token(number, piece, reply)
+        if any(one in "".join(reply.pieces[: number + 1]) for one in stops):
+            return tokens, token
+        tokens.append(token)
+    return tokens, END
+
+
+def _finish(reply: Reply, last: Mapping[str, Any]) -> str:
+    if last is not END:
+        return "stop_sequence"
     return "length" if reply.finish == "length" else "eos_token"
 
 

@@ -16,7 +16,7 @@ from sourcebook.errors import (
     Unavailable,
 )
 from sourcebook.testing.doubles import Double, Fault, Reply, Seen
-from tests.models.doubles.checking import finds
+from tests.models.doubles.typed import dumps_find
 
 ERRORS: dict[type[ModelError], tuple[int, str]] = {
     InvalidRequest: (400, "invalid options: temperature"),
@@ -44,8 +44,7 @@ class OllamaDouble(Double):
 
     def refusal(self, fault: Fault, seen: Seen) -> tuple[int, Mapping[str, str], bytes]:
         status, message = ERRORS[fault.error]
-        key = seen.headers.get("authorization", "").removeprefix("Bearer ")
-        return status, {}, json.dumps({"error": message.format(key=key)}).encode()
+        return status, {}, json.dumps({"error": message.format(key=self.presented(seen))}).encode()
 
     def fault_event(self, fault: Fault) -> bytes | None:
         return json.dumps({"error": ERRORS[fault.error][1]}).encode() + b"\n"
@@ -108,11 +107,34 @@ def _line(seen: Seen, said: Mapping[str, Any], over: Reply | None = None) -> dic
 
 
 def sdk_finds(body: Mapping[str, Any]) -> str:
-    """What the official SDK's own types find wrong with a request. It does not know `truncate` and `shift` yet."""
-    from ollama._types import ChatRequest, Options
+    """What the official SDK's own types find wrong with a request.
+
+    It does not know `truncate`, `shift` and the ids of calls yet, which the server takes.
+    """
+    from ollama._types import ChatRequest, Message, Options
 
     rest = {name: value for name, value in body.items() if name not in ("truncate", "shift")}
     unknown = sorted(set(body.get("options") or {}) - set(Options.model_fields))
     if unknown:
         return f"unknown options: {unknown}"
-    return finds(ChatRequest, rest) or ("" if body.get("messages") else "no messages")
+    rest["tools"] = [_narrowed(one) for one in rest.get("tools") or ()]
+    wrong = [dumps_find(Message, _without_the_new(one)) for one in rest.get("messages") or ()]  # ChatRequest takes any
+    return (
+        next(filter(None, wrong), "")
+        or dumps_find(ChatRequest, rest)
+        or ("" if body.get("messages") else "no messages")
+    )
+
+
+def _narrowed(tool: dict[str, Any]) -> dict[str, Any]:
+    """The tool without those words of its parameters' schema that the SDK drops and the server takes."""
+    parameters = {name: one for name, one in tool["function"]["parameters"].items() if name != "additionalProperties"}
+    return {**tool, "function": {**tool["function"], "parameters": parameters}}
+
+
+def _without_the_new(message: dict[str, Any]) -> dict[str, Any]:
+    """The message without ids, and without pictures, which the SDK writes from objects of its own."""
+    written = {name: value for name, value in message.items() if name not in ("tool_call_id", "images")}
+    if "tool_calls" in written:
+        written["tool_calls"] = [{name: one[name] for name in one if name != "id"} for one in written["tool_calls"]]
+    return written

@@ -1,7 +1,9 @@
 """A stand-in for OpenAI's chat completions, from the vendor's published schema; requests are checked by its SDK."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from aiohttp import web
@@ -19,27 +21,39 @@ from sourcebook.errors import (
 )
 from sourcebook.testing.doubles import Double, Fault, Reply, Seen, sse
 from sourcebook.types import Usage
-from tests.models.doubles.checking import finds
+from tests.models.doubles.openai_rules import schema_broken, settings_broken
+from tests.models.doubles.tools import halves
+from tests.models.doubles.typed import prepare, types_find
 
-ERRORS: dict[type[ModelError], tuple[int, str, str | None, str]] = {
-    InvalidRequest: (400, "invalid_request_error", "invalid_value", "Invalid value for 'temperature'."),
-    NotAuthorised: (401, "invalid_request_error", "invalid_api_key", "Incorrect API key provided: {key}."),
-    NoSuchModel: (404, "invalid_request_error", "model_not_found", "The model `gpt-9` does not exist."),
-    ContextTooLong: (
-        400,
-        "invalid_request_error",
-        "context_length_exceeded",
-        "This model's maximum context length is 8192 tokens, however you requested 9000 tokens.",
-    ),
-    RateLimited: (429, "tokens", "rate_limit_exceeded", "Rate limit reached for gpt-4o on tokens per min."),
-    QuotaExhausted: (429, "insufficient_quota", "insufficient_quota", "You exceeded your current quota."),
-    Refused: (
-        400,
-        "invalid_request_error",
-        "content_policy_violation",
-        "Your request was rejected by our safety system.",
-    ),
-    Unavailable: (503, "server_error", None, "The engine is currently overloaded, please try again later."),
+Error = tuple[int, str, str | None, str]  # status, type, code, message
+WRONG = "invalid_request_error"
+VALUE = (
+    "Unsupported value: 'temperature' does not support 0.2 with this model. Only the default (1) value is supported."
+)
+KEY = "Incorrect API key provided: {key}. You can find your API key at https://platform.openai.com/account/api-keys."
+LENGTH = (
+    "This model's maximum context length is 8192 tokens. However, your messages resulted in 9000 tokens. Please reduce "
+    "the length of the messages."
+)
+RATE = (
+    "Rate limit reached for gpt-4o in organization org-1 on requests per min (RPM): Limit 3, Used 3, Requested 1. "
+    "Please try again in 20s. Visit https://platform.openai.com/account/rate-limits to learn more. You can increase "
+    "your rate limit by adding a payment method to your account at https://platform.openai.com/account/billing."
+)
+QUOTA = (
+    "You exceeded your current quota, please check your plan and billing details. For more information on this error, "
+    "read the docs: https://platform.openai.com/docs/guides/error-codes/api-errors."
+)
+REFUSED = "Your request was rejected as a result of our safety system."
+ERRORS: dict[type[ModelError], Error] = {
+    InvalidRequest: (400, WRONG, "unsupported_value", VALUE),
+    NotAuthorised: (401, WRONG, "invalid_api_key", KEY),
+    NoSuchModel: (404, WRONG, "model_not_found", "The model `gpt-9` does not exist or you do not have access to it."),
+    ContextTooLong: (400, WRONG, "context_length_exceeded", LENGTH),
+    RateLimited: (429, "requests", "rate_limit_exceeded", RATE),
+    QuotaExhausted: (429, "insufficient_quota", "insufficient_quota", QUOTA),
+    Refused: (400, WRONG, "content_policy_violation", REFUSED),
+    Unavailable: (503, "server_error", None, "The engine is currently overloaded, please try again later"),
 }
 FINISH = {"stop": "stop", "length": "length", "tool_calls": "tool_calls", "filtered": "content_filter"}
 
@@ -50,28 +64,49 @@ class OpenAIChatDouble(Double):
     path = "/v1/chat/completions"
     thinking = "reasoning_content"
     unknown: Sequence[str] = ()  # fields that a server of this format takes besides the vendor's
+    errors: Mapping[type[ModelError], Error] = ERRORS
+    finish: Mapping[str, str] = FINISH
+    openai = True  # whether it is the vendor itself, which has rules for schemas
+
+    def __init__(self) -> None:
+        super().__init__()
+        prepare(*_params())
 
     def routes(self) -> Sequence[web.RouteDef]:
         return [web.post(self.path, self.respond)]
 
     def check(self, seen: Seen) -> str:
-        return sdk_finds({name: value for name, value in seen.body.items() if name not in self.unknown})
+        return sdk_finds(seen.body, besides=self.unknown) or next(self.rules_broken(seen.body), "")
+
+    def rules_broken(self, body: Mapping[str, Any]) -> Iterator[str]:
+        settings = {name: body[name] for name in ("temperature", "top_p", "stop", "logprobs") if name in body}
+        yield from settings_broken(body["model"], settings, body.get("reasoning_effort"))
+        wanted = (body.get("response_format") or {}).get("json_schema")
+        if wanted and self.openai and (wrong := schema_broken(wanted["schema"], strict=wanted["strict"])):
+            yield f"Invalid schema for response_format 'reply': {wrong}"
 
     def refusal(self, fault: Fault, seen: Seen) -> tuple[int, Mapping[str, str], bytes]:
-        status, kind, code, message = ERRORS[fault.error]
-        key = seen.headers.get("authorization", "").removeprefix("Bearer ")
-        error = {"message": message.format(key=key), "type": kind, "param": None, "code": code}
+        status, kind, code, message = self.errors[fault.error]
+        error = {"message": message.format(key=self.presented(seen)), "type": kind, "param": None, "code": code}
         return status, {}, json.dumps({"error": error}).encode()
 
     def fault_event(self, fault: Fault) -> bytes | None:
-        _, kind, code, message = ERRORS[fault.error]
+        _, kind, code, message = self.errors[fault.error]
         return sse({"error": {"message": message, "type": kind, "param": None, "code": code}})
 
     def preamble(self, reply: Reply) -> int:
         return 1 + len(reply.thoughts)
 
+    def usage(self, usage: Usage) -> dict[str, Any]:
+        return usage_of(usage)
+
+    def _finish(self, reply: Reply) -> str:
+        """A refusal ends as any reply does."""
+        return self.finish["stop" if reply.refusal else reply.finish]
+
     def whole(self, reply: Reply, seen: Seen) -> bytes:
-        message: dict[str, Any] = {"role": "assistant", "content": reply.text or None, "refusal": None}
+        said, other = ("refusal", "content") if reply.refusal else ("content", "refusal")
+        message: dict[str, Any] = {"role": "assistant", said: reply.text or None, other: None}
         if reply.thoughts:
             message[self.thinking] = "".join(reply.thoughts)
         if reply.tool_calls:
@@ -83,11 +118,10 @@ class OpenAIChatDouble(Double):
             "index": 0,
             "message": message,
             "logprobs": _logprobs(reply.pieces, reply.logprobs),
-            "finish_reason": FINISH[reply.finish],
+            "finish_reason": self._finish(reply),
         }
-        return json.dumps(
-            {**_head("chat.completion", seen), "choices": [choice], "usage": usage_of(reply.usage)}
-        ).encode()
+        usage = self.usage(reply.usage)
+        return json.dumps({**_head("chat.completion", seen), "choices": [choice], "usage": usage}).encode()
 
     def streamed(self, reply: Reply, seen: Seen) -> list[bytes]:
         def chunk(delta: dict[str, Any], finish: str | None = None, logprobs: object = None) -> bytes:
@@ -99,7 +133,10 @@ class OpenAIChatDouble(Double):
         logprobs = reply.logprobs or (None,) * len(reply.pieces)
         for piece, logprob in zip(reply.pieces, logprobs, strict=True):
             events.append(
-                chunk({"content": piece}, logprobs=None if logprob is None else _logprobs([piece], [logprob]))
+                chunk(
+                    {"refusal" if reply.refusal else "content": piece},
+                    logprobs=None if logprob is None else _logprobs([piece], [logprob]),
+                )
             )
         for number, call in enumerate(reply.tool_calls):
             head = {
@@ -109,14 +146,20 @@ class OpenAIChatDouble(Double):
                 "function": {"name": call.name, "arguments": ""},
             }
             events.append(chunk({"tool_calls": [head]}))
-            half = len(call.arguments) // 2
-            for part in (call.arguments[:half], call.arguments[half:]):
+            for part in halves(call.arguments):
                 events.append(chunk({"tool_calls": [{"index": number, "function": {"arguments": part}}]}))
-        events.append(chunk({}, finish=FINISH[reply.finish]))
+        events.append(chunk({}, finish=self._finish(reply)))
         if (seen.body.get("stream_options") or {}).get("include_usage"):
-            events.append(sse({**_head("chat.completion.chunk", seen), "choices": [], "usage": usage_of(reply.usage)}))
+            events.append(
+                sse({**_head("chat.completion.chunk", seen), "choices": [], "usage": self.usage(reply.usage)})
+            )
         events.append(b"data: [DONE]\n\n")
         return events
+
+
+def _finish(reply: Reply) -> str:
+    """A refusal ends as any reply does."""
+    return "stop" if reply.refusal else FINISH[reply.finish]
 
 
 def usage_of(usage: Usage) -> dict[str, Any]:
@@ -146,12 +189,18 @@ def _logprobs(pieces: Sequence[str], logprobs: Sequence[float]) -> dict[str, Any
     }
 
 
-def sdk_finds(body: Mapping[str, Any]) -> str:
-    """What the official SDK's own types find wrong with a request."""
+@cache
+def _params() -> tuple[Any, Any]:
     from openai.types.chat import completion_create_params as params
 
-    streaming, plain = params.CompletionCreateParamsStreaming, params.CompletionCreateParamsNonStreaming
-    return finds(streaming if body.get("stream") else plain, body) or ("" if body.get("messages") else "no messages")
+    return params.CompletionCreateParamsStreaming, params.CompletionCreateParamsNonStreaming
+
+
+def sdk_finds(body: Mapping[str, Any], *, besides: Sequence[str] = ()) -> str:
+    """What the official SDK's own types find wrong with a request."""
+    streaming, plain = _params()
+    found = types_find(streaming if body.get("stream") else plain, body, besides=besides)
+    return found or ("" if body.get("messages") else "no messages")
 
 
 class AzureDouble(OpenAIChatDouble):
@@ -171,7 +220,14 @@ class AzureDouble(OpenAIChatDouble):
         return super().check(seen)
 
 
-class MistralDouble(OpenAIChatDouble):
+class ServerDouble(OpenAIChatDouble):
+    """Another server of the format, which takes any schema."""
+
+    openai = False
+    unknown = ("continue_final_message", "add_generation_prompt")
+
+
+class MistralDouble(ServerDouble):
     """Mistral's: thoughts are parts of the content, the seed and a reply that was begun have fields of their own."""
 
     def check(self, seen: Seen) -> str:
@@ -192,7 +248,7 @@ class MistralDouble(OpenAIChatDouble):
         return json.dumps(said).encode()
 
     def streamed(self, reply: Reply, seen: Seen) -> list[bytes]:
-        asked = Seen(**{**_fields(seen), "body": {**seen.body, "stream_options": {"include_usage": True}}})
+        asked = replace(seen, body={**seen.body, "stream_options": {"include_usage": True}})
         events = []
         for event in super().streamed(reply, asked):
             text = event.decode().removeprefix("data: ").strip()
@@ -205,5 +261,25 @@ class MistralDouble(OpenAIChatDouble):
         return events
 
 
-def _fields(seen: Seen) -> dict[str, Any]:
-    return {name: getattr(seen, name) for name in ("method", "path", "headers", "query", "body", "raw")}
+GROQ_RATE = (
+    "Rate limit reached for model `llama-3.3-70b-versatile` in organization `org_1` service tier `on_demand` on tokens "
+    "per minute (TPM): Limit 12000, Used 11500, Requested 2200. Please try again in 8.5s. Need more tokens? Upgrade to "
+    "Dev Tier today at https://console.groq.com/settings/billing"
+)
+XAI_LENGTH = "This model's maximum prompt length is 131072 but the request contains 140000 tokens."
+
+
+class GroqDouble(ServerDouble):
+    """Groq's words."""
+
+    errors = ERRORS | {RateLimited: (429, "tokens", "rate_limit_exceeded", GROQ_RATE)}
+
+
+class XaiDouble(ServerDouble):
+    """xAI's words, and its way of counting: what was thought stands beside what was written."""
+
+    errors = ERRORS | {ContextTooLong: (400, WRONG, None, XAI_LENGTH)}
+
+    def usage(self, usage: Usage) -> dict[str, Any]:
+        written = usage.output_tokens - usage.reasoning_tokens
+        return {**super().usage(usage), "completion_tokens": written}

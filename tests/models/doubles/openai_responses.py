@@ -1,15 +1,18 @@
 """A stand-in for OpenAI's responses API, from the vendor's published schema; requests are checked by its SDK."""
 
 import json
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 from aiohttp import web
 
 from sourcebook.testing.doubles import Double, Fault, Reply, Seen, sse
 from sourcebook.types import Usage
-from tests.models.doubles.checking import finds
 from tests.models.doubles.openai_chat import ERRORS
+from tests.models.doubles.openai_rules import schema_broken, settings_broken
+from tests.models.doubles.tools import halves
+from tests.models.doubles.typed import prepare, types_find
 
 ENCRYPTED = "gAAAA-encrypted-thoughts-of-the-double"
 
@@ -19,16 +22,19 @@ class OpenAIResponsesDouble(Double):
 
     path = "/v1/responses"
 
+    def __init__(self) -> None:
+        super().__init__()
+        prepare(*_params())
+
     def routes(self) -> Sequence[web.RouteDef]:
         return [web.post(self.path, self.respond)]
 
     def check(self, seen: Seen) -> str:
-        return sdk_finds(seen.body)
+        return sdk_finds(seen.body) or next(_rules_broken(seen.body), "")
 
     def refusal(self, fault: Fault, seen: Seen) -> tuple[int, Mapping[str, str], bytes]:
         status, kind, code, message = ERRORS[fault.error]
-        key = seen.headers.get("authorization", "").removeprefix("Bearer ")
-        error = {"message": message.format(key=key), "type": kind, "param": None, "code": code}
+        error = {"message": message.format(key=self.presented(seen)), "type": kind, "param": None, "code": code}
         return status, {}, json.dumps({"error": error}).encode()
 
     def fault_event(self, fault: Fault) -> bytes | None:
@@ -66,8 +72,7 @@ def _said(reply: Reply, seen: Seen) -> list[dict[str, Any]]:
             events += _summary(item["summary"][0], reply, where)
         else:
             events.append(_item("added", place, {**added, "arguments": ""}))
-            half = len(item["arguments"]) // 2
-            for part in (item["arguments"][:half], item["arguments"][half:]):
+            for part in halves(item["arguments"]):
                 events.append({"type": "response.function_call_arguments.delta", **where, "delta": part})
             done = {"arguments": item["arguments"], "name": item["name"]}
             events.append({"type": "response.function_call_arguments.done", **where, **done})
@@ -79,6 +84,13 @@ def _said(reply: Reply, seen: Seen) -> list[dict[str, Any]]:
 
 def _message(part: Mapping[str, Any], reply: Reply, where: Mapping[str, Any]) -> list[dict[str, Any]]:
     place = {**where, "content_index": 0}
+    if reply.refusal:
+        return [
+            {"type": "response.content_part.added", **place, "part": {**part, "refusal": ""}},
+            *({"type": "response.refusal.delta", **place, "delta": piece} for piece in reply.pieces),
+            {"type": "response.refusal.done", **place, "refusal": reply.text},
+            {"type": "response.content_part.done", **place, "part": part},
+        ]
     events: list[dict[str, Any]] = [
         {"type": "response.content_part.added", **place, "part": {**part, "text": "", "logprobs": []}}
     ]
@@ -112,12 +124,21 @@ def _output(reply: Reply) -> list[dict[str, Any]]:
         summary = [{"type": "summary_text", "text": "".join(reply.thoughts)}]
         output.append({"type": "reasoning", "id": "rs_1", "summary": summary, "encrypted_content": ENCRYPTED})
     logprobs = [one for number in range(len(reply.logprobs)) for one in _logprobs(reply, number)]
-    content = {"type": "output_text", "text": reply.text, "annotations": [], "logprobs": logprobs}
+    content: dict[str, Any] = {
+        "type": "output_text", "text": reply.text, "annotations": [], "logprobs": logprobs
+    }  # fmt: skip
+    if reply.refusal:
+        content = {"type": "refusal", "refusal": reply.text}
     output.append({"type": "message", "id": "msg_1", "role": "assistant", "status": "completed", "content": [content]})
     for number, call in enumerate(reply.tool_calls):
         named = {"call_id": call.id, "name": call.name, "arguments": call.arguments}
-        output.append({"type": "function_call", "id": f"fc_{number}", "status": "completed", **named})
+        status = "completed" if reply.finish != "length" or _is_whole(call.arguments) else "incomplete"
+        output.append({"type": "function_call", "id": f"fc_{number}", "status": status, **named})
     return output
+
+
+def _is_whole(arguments: str) -> bool:
+    return arguments.endswith("}")
 
 
 def _logprobs(reply: Reply, number: int) -> list[dict[str, Any]]:
@@ -127,7 +148,7 @@ def _logprobs(reply: Reply, number: int) -> list[dict[str, Any]]:
 
 
 def _response(reply: Reply, seen: Seen, output: list[dict[str, Any]]) -> dict[str, Any]:
-    why = {"length": "max_output_tokens", "filtered": "content_filter"}.get(reply.finish)
+    why = None if reply.refusal else {"length": "max_output_tokens", "filtered": "content_filter"}.get(reply.finish)
     return {
         "id": "resp_1",
         "object": "response",
@@ -159,9 +180,24 @@ def _usage(usage: Usage) -> dict[str, Any]:
     }
 
 
-def sdk_finds(body: Mapping[str, Any]) -> str:
-    """What the official SDK's own types find wrong with a request."""
+@cache
+def _params() -> tuple[Any, Any]:
     from openai.types.responses import response_create_params as params
 
-    streaming, plain = params.ResponseCreateParamsStreaming, params.ResponseCreateParamsNonStreaming
-    return finds(streaming if body.get("stream") else plain, body) or ("" if body.get("input") else "no input")
+    return params.ResponseCreateParamsStreaming, params.ResponseCreateParamsNonStreaming
+
+
+def sdk_finds(body: Mapping[str, Any]) -> str:
+    """What the official SDK's own types find wrong with a request."""
+    streaming, plain = _params()
+    return types_find(streaming if body.get("stream") else plain, body) or ("" if body.get("input") else "no input")
+
+
+def _rules_broken(body: Mapping[str, Any]) -> Iterator[str]:
+    settings = {name: body[name] for name in ("temperature", "top_p") if name in body}
+    if "message.output_text.logprobs" in (body.get("include") or ()):
+        settings["logprobs"] = True
+    yield from settings_broken(body["model"], settings, (body.get("reasoning") or {}).get("effort"))
+    wanted = (body.get("text") or {}).get("format")
+    if wanted and (wrong := schema_broken(wanted["schema"], strict=wanted["strict"])):
+        yield f"Invalid schema for response_format 'reply': {wrong}"

@@ -30,6 +30,10 @@ ERRORS: dict[type[ModelError], tuple[int, str, str]] = {
     Refused: (422, "", "The input was flagged as sensitive and blocked. Please try again with different inputs."),
     Unavailable: (503, "Service unavailable", "The service is unavailable, try again."),
 }
+INPUTS: Mapping[str, Any] = {
+    "prompt": str, "system_prompt": str, "prompt_template": str, "max_tokens": int, "temperature": int | float,
+    "top_p": int | float, "seed": int, "stop_sequences": str,
+}  # fmt: skip
 OVER = ("succeeded", "failed", "canceled")
 
 
@@ -69,12 +73,18 @@ class ReplicateDouble(Double):
             return f"unknown fields: {sorted(seen.body)}"
         if (seen.path == "/v1/predictions") != ("version" in seen.body):
             return "a version belongs to /predictions, and to nothing else"
-        return "" if isinstance(inputs, dict) and isinstance(inputs.get("prompt"), str) else "no prompt"
+        if not isinstance(inputs, dict) or not isinstance(inputs.get("prompt"), str):
+            return "no prompt"
+        wrong = [name for name, value in inputs.items() if not isinstance(value, INPUTS.get(name, object))]
+        return f"inputs of another type: {wrong}" if wrong else ""
 
     def refusal(self, fault: Fault, seen: Seen) -> tuple[int, Mapping[str, str], bytes]:
         status, title, detail = ERRORS[fault.error]
-        key = seen.headers.get("authorization", "").removeprefix("Bearer ")
-        body = {"detail": detail.format(key=key), "status": status, **({"title": title} if title else {})}
+        body = {
+            "detail": detail.format(key=self.presented(seen)),
+            "status": status,
+            **({"title": title} if title else {}),
+        }
         return status, {"content-type": "application/problem+json"}, json.dumps(body).encode()
 
     def fault_event(self, fault: Fault) -> bytes | None:

@@ -78,3 +78,14 @@ def _unknown(value: Any, place: str) -> str:
     else:
         return ""
     return next(filter(None, (_unknown(one, f"{place}.{name}") for name, one in parts)), "")
+
+
+def dumps_find(wanted: Any, body: Mapping[str, Any]) -> str:
+    """The same with pydantic models that drop what they do not know. wanted: a model."""
+    from pydantic import ValidationError
+
+    try:
+        read = wanted.model_validate(body).model_dump(mode="json", by_alias=True, exclude_unset=True)
+    except ValidationError as error:
+        return str(error)
+    return _difference(body, read, "request")

@@ -22,7 +22,7 @@ from sourcebook.errors import (
 )
 from sourcebook.models.base import Image, Message, ReasoningPart, Thought, Tool, ToolCall, complete
 from sourcebook.models.formats.anthropic import Anthropic
-from sourcebook.models.formats.claude import closed_schema, generation_of
+from sourcebook.models.formats.schemas import closed_schema
 from sourcebook.models.wire import Frame, Target, WireFormat
 from sourcebook.testing.doubles import REQUEST_ID, Double, Fault, Reply, Seen
 from sourcebook.testing.wire import ASKED, BUILT, WEATHER, WireSuite
@@ -38,6 +38,7 @@ class TestAnthropic(WireSuite):
     """A model of the time when temperature, top_p and a begun reply were taken, and a schema only as a tool's."""
 
     model = "claude-sonnet-4-0"
+    early_usage = True
     in_stream = (Unavailable, RateLimited)
 
     def double(self) -> Double:
@@ -49,94 +50,11 @@ class TestAnthropic(WireSuite):
 
 class TestANewerModel(TestAnthropic):
     model = "claude-opus-4-7"
-
-    async def test_every_setting_is_accepted(self) -> None:
-        async with self.both() as (double, model):
-            await complete(model, replace(ASKED, temperature=0.2, top_p=0.9, stop=("\n\n", "END")))
-            assert not {"temperature", "top_p"} & set(double.seen[-1].body)  # it takes neither
-            assert double.seen[-1].body["stop_sequences"] == ["END"]
+    samples = False
 
 
 class TestAnotherServerOfTheFormat(TestAnthropic):
     model = "kimi-k3"
-
-
-class TestWhatAModelAccepts:
-    @pytest.mark.parametrize(
-        ("model", "thinking", "samples", "continues", "schema", "unthinking"),
-        [
-            ("claude-2.1", "none", 2, True, False, "disabled"),
-            ("claude-3-5-haiku-20241022", "none", 2, True, False, "disabled"),
-            ("claude-3-7-sonnet-latest", "budget", 2, True, False, "disabled"),
-            ("claude-opus-4-20250514", "budget", 2, True, False, "disabled"),
-            ("claude-opus-4-1", "budget", 1, True, False, "disabled"),
-            ("us.anthropic.claude-sonnet-4-5-20250929-v1:0", "budget", 1, True, True, "disabled"),
-            ("claude-sonnet-4-6", "adaptive", 1, False, True, "disabled"),
-            ("anthropic/claude-opus-4.8", "adaptive", 0, False, True, "disabled"),
-            ("claude-opus-5", "adaptive", 0, False, True, "disabled"),
-            ("claude-opus-5-5", "adaptive", 0, False, True, ""),
-            ("claude-sonnet-5-5", "adaptive", 0, False, True, "between_tools"),
-            ("claude-haiku-5-5", "adaptive", 0, False, True, "disabled"),
-            ("claude-fable-5", "adaptive", 0, False, True, ""),
-            ("claude-mythos-preview", "adaptive", 0, False, True, ""),
-            ("glm-6", "budget", 2, False, False, "disabled"),
-        ],
-    )
-    def test_by_its_name(
-        self, model: str, thinking: str, samples: int, continues: bool, schema: bool, unthinking: str
-    ) -> None:
-        found = generation_of(model)
-        assert (found.thinking, found.samples, found.continues, found.schema, found.unthinking) == (
-            thinking,
-            samples,
-            continues,
-            schema,
-            unthinking,
-        )
-
-    def test_options_overrule(self) -> None:
-        found = generation_of("claude-opus-5", {"thinking": "budget", "continues": "true", "samples": "2"})
-        assert (found.thinking, found.continues, found.samples) == ("budget", True, 2)
-
-    @pytest.mark.parametrize(
-        ("model", "effort", "thinking", "output"),
-        [
-            ("claude-sonnet-4-5", "low", {"type": "enabled", "budget_tokens": 1024}, None),
-            ("claude-sonnet-4-5", "high", {"type": "enabled", "budget_tokens": 6000}, None),
-            ("claude-sonnet-4-5", "none", None, None),
-            ("claude-opus-4-6", "low", {"type": "adaptive"}, {"effort": "low"}),
-            ("claude-opus-4-8", "high", {"type": "adaptive", "display": "summarized"}, {"effort": "high"}),
-            ("claude-opus-5", "none", {"type": "disabled"}, None),
-            ("claude-sonnet-5-5", "none", {"type": "between_tools"}, None),
-            ("claude-opus-5-5", "none", None, {"effort": "low"}),
-            ("claude-opus-5-5", None, None, None),
-            ("claude-3-haiku", "high", None, None),
-        ],
-    )
-    def test_reasoning_by_generation(self, model: str, effort: Any, thinking: object, output: object) -> None:
-        sent = body(model, reasoning=effort, max_output_tokens=8000)
-        assert sent.get("thinking") == thinking
-        assert sent.get("output_config") == output
-
-    @pytest.mark.parametrize("model", ["claude-sonnet-4-5", "claude-opus-4-8"])
-    async def test_no_thinking_where_a_tool_must_be_called(self, model: str) -> None:
-        suite = TestAnthropic()
-        suite.model = model
-        asked = replace(ASKED, tools=(WEATHER,), tool_choice="required", reasoning="high", max_output_tokens=9000)
-        async with suite.both() as (double, ours):
-            await complete(ours, asked)
-            assert double.seen[-1].body.get("thinking") in (None, {"type": "disabled"})
-
-    def test_a_budget_never_exceeds_what_was_reserved(self) -> None:
-        assert body("claude-sonnet-4-5", reasoning="high", max_output_tokens=1200).get("thinking") is None
-        sent = body("claude-sonnet-4-5", reasoning="high", max_output_tokens=2000, temperature=0.3)
-        assert sent["thinking"]["budget_tokens"] < sent["max_tokens"] == 2000
-        assert "temperature" not in sent  # only 1 is taken then
-
-    def test_one_sample_setting_where_only_one_is_taken(self) -> None:
-        sent = body("claude-sonnet-4-6", temperature=0.2, top_p=0.9)
-        assert sent["temperature"] == 0.2
-        assert "top_p" not in sent
 
 
 class TestSchemas:
@@ -164,6 +82,18 @@ class TestSchemas:
         assert json.loads(done.text) == [1873, 1901]
         assert done.finish.reason == "stop"
         assert not done.tool_calls
+
+    @pytest.mark.parametrize(
+        "schema", [{"type": "object", "additionalProperties": {"type": "number"}}, {"type": "object"}]
+    )
+    def test_what_cannot_be_closed_is_the_input_of_a_tool(self, schema: dict[str, Any]) -> None:
+        sent = body("claude-opus-4-6", schema=schema)
+        assert "output_config" not in sent
+        assert sent["tools"][-1]["input_schema"] == schema
+
+    def test_a_tool_of_the_users_may_have_the_name_of_ours(self) -> None:
+        sent = body("claude-opus-4-0", schema=BUILT, tools=(replace(WEATHER, name="reply"),))
+        assert [one["name"] for one in sent["tools"]] == ["reply", "reply_2"]
 
     def test_other_tools_may_be_called_before_the_reply(self) -> None:
         assert body("claude-opus-4-0", schema=BUILT, tools=(WEATHER,))["tool_choice"] == {"type": "any"}
@@ -241,7 +171,7 @@ class TestReplies:
             assert double.seen[-1].body["stop_sequences"] == ["END"]
             assert (await complete(model, asked)).text == "One.\n"  # what was held back comes at the end
         assert (done.text, done.finish.reason) == ("One.", "stop")
-        assert not done.finish.usage.exact
+        assert done.finish.usage.exact != streamed
 
     @pytest.mark.parametrize(
         ("kind", "error"),
@@ -255,7 +185,7 @@ class TestReplies:
             ("not_found_error", NoSuchModel),
             ("billing_error", QuotaExhausted),
             ("request_too_large", ContextTooLong),
-            ("a_new_error", InvalidRequest),
+            ("a_new_error", Unavailable),
         ],
     )
     def test_errors_within_a_stream(self, kind: str, error: type[ModelError]) -> None:

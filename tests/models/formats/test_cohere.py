@@ -169,6 +169,14 @@ class TestReplies:
         assert type(error) is kind
         assert (error.status, error.request_id, error.retry_after) == (status, "the id", 3.0)
 
+    def test_a_reply_that_was_given_up_is_charged_all_the_same(self) -> None:
+        reader = wire().reader(ASKED)
+        usage = {"billed_units": {"input_tokens": 9, "output_tokens": 3}}
+        for delta in ({"finish_reason": "ERROR", "usage": usage}, {"error": "Oh", "usage": usage}):
+            with pytest.raises(Unavailable):
+                list(reader.feed(Frame(data=json.dumps({"type": "message-end", "delta": delta}))))
+            assert (reader.usage.input_tokens, reader.usage.output_tokens) == (9, 3)
+
 
 def wire() -> Cohere:
     return Cohere(Target(provider="vendor", base="http://x", model="command-a-plus", key="k"))

@@ -38,6 +38,8 @@ WAIT = {"@type": f"{RPC}RetryInfo", "retryDelay": "34.5s"}
 
 
 class TestGemini(WireSuite):
+    early_usage = True
+    calls_in_pieces = False
     model = "gemini-3.5-flash"
     errors = (
         InvalidRequest, NotAuthorised, NoSuchModel, ContextTooLong, RateLimited, QuotaExhausted, Unavailable,

@@ -22,7 +22,7 @@ from sourcebook.models.wire import Target, WireFormat
 from sourcebook.testing.doubles import Double, Reply
 from sourcebook.testing.wire import ASKED, WEATHER, WireSuite
 from tests.models.doubles.huggingface import TextGenerationDouble, schema_finds
-from tests.models.doubles.openai_chat import OpenAIChatDouble
+from tests.models.doubles.openai_chat import OpenAIChatDouble, ServerDouble
 
 
 class TestTextGeneration(WireSuite):
@@ -94,7 +94,7 @@ class TestRouter(WireSuite):
     name = "huggingface"
 
     def double(self) -> Double:
-        return OpenAIChatDouble()
+        return ServerDouble()
 
     def wire(self, target: Target) -> WireFormat:
         return wire_format(PRESETS[self.name], target)

@@ -19,11 +19,12 @@ from sourcebook.models.formats.ollama import Ollama
 from sourcebook.models.wire import Frame, Target, WireFormat
 from sourcebook.testing.doubles import Double, Reply
 from sourcebook.testing.wire import ASKED, WEATHER, WireSuite
-from tests.models.doubles.ollama import OllamaDouble
+from tests.models.doubles.ollama import OllamaDouble, sdk_finds
 
 
 class TestOllama(WireSuite):
     cached = False
+    calls_in_pieces = False
     thinking = False
     errors = (InvalidRequest, NotAuthorised, NoSuchModel, ContextTooLong, RateLimited, Unavailable)
     reasons = ("length",)
@@ -131,3 +132,18 @@ async def test_the_sdk_understands_the_double() -> None:
         assert caught.value.status_code == 401
         for one in (client, wrong):
             await one._client.aclose()
+
+
+def test_a_model_that_was_only_loaded_has_not_answered() -> None:
+    reader = Ollama(Target(provider="ollama", base="", model="m")).reader(ASKED)
+    line = {"message": {"role": "assistant", "content": ""}, "done": True, "done_reason": "load"}
+    [finish] = reader.feed(Frame(data=json.dumps(line)))
+    assert isinstance(finish, Finish)
+    assert finish.reason == "length"
+
+
+def test_the_double_finds_fault() -> None:
+    asked = json.loads(Ollama(Target(provider="ollama", base="", model="m")).call(ASKED).body)
+    assert not sdk_finds(asked)
+    assert "bogus" in sdk_finds({**asked, "messages": [{"role": "user", "content": "x", "bogus": 1}]})
+    assert "bogus" in sdk_finds({**asked, "options": {"bogus": 1}})

@@ -11,13 +11,15 @@ from sourcebook.errors import ConfigError, InvalidReply, RateLimited, Refused, U
 from sourcebook.models.base import Finish, Message, ReasoningPart, TextPart, Thought, complete
 from sourcebook.models.formats.openai_responses import OpenAIResponses, azure
 from sourcebook.models.wire import Frame, Target, WireFormat
-from sourcebook.testing.doubles import Double, Reply
+from sourcebook.testing.doubles import Double, Reply, Seen
 from sourcebook.testing.wire import ASKED, WEATHER, WireSuite
 from tests.models.doubles.openai_responses import ENCRYPTED, OpenAIResponsesDouble
 
 
 class TestOpenAIResponses(WireSuite):
     model = "gpt-5.6"
+    refuses = True
+    samples = False
     in_stream = (Unavailable, RateLimited)
 
     def double(self) -> Double:
@@ -48,7 +50,8 @@ class TestOpenAIResponses(WireSuite):
         assert body["input"][3]["role"] == "assistant"
 
     async def test_thoughts_of_others_stay_here(self) -> None:
-        thoughts = (Thought(text="Hm", signature="EqoBCkgIARAB"), Thought(text="So"))
+        signatures = ("EqoBCkgIARAB", "", "openai:vendor:gpt-5:rs_1:x", "openai:another:gpt-5.6:rs_1:x")
+        thoughts = tuple(Thought(text="Hm", signature=one) for one in signatures)
         turn = Message(role="assistant", text="1873.", thoughts=thoughts)
         async with self.both() as (double, model):
             await complete(model, replace(ASKED, messages=(*ASKED.messages, turn, ASKED.messages[-1])))
@@ -73,6 +76,12 @@ class TestOpenAIResponses(WireSuite):
             assert double.account[0].delivered < 50
 
 
+class TestAModelThatDoesNotReason(TestOpenAIResponses):
+    model = "gpt-4o"
+    samples = True
+    test_reasoning_goes_back_encrypted = None  # type: ignore[assignment]
+
+
 def read(*events: dict[str, object]) -> list[object]:
     reader = OpenAIResponses(Target(provider="vendor", base="", model="gpt-5")).reader(ASKED)
     return [one for event in events for one in reader.feed(Frame(data=json.dumps(event)))]
@@ -89,6 +98,28 @@ def test_a_response_that_failed() -> None:
         read({"type": "error", "error": {"type": "server_error", "message": "Oh."}})
     with pytest.raises(InvalidReply):
         read({"type": "response.completed", "response": {"status": "queued"}})
+
+
+def test_a_response_that_failed_is_charged_all_the_same() -> None:
+    reader = OpenAIResponses(Target(provider="vendor", base="", model="gpt-5")).reader(ASKED)
+    usage = {"input_tokens": 9, "output_tokens": 3}
+    response = {"status": "failed", "error": {"code": "server_error", "message": "Oh."}, "usage": usage}
+    with pytest.raises(Unavailable):
+        list(reader.feed(Frame(data=json.dumps({"type": "response.failed", "response": response}))))
+    assert (reader.usage.input_tokens, reader.usage.output_tokens) == (9, 3)
+
+
+def test_the_double_finds_fault() -> None:
+    asked = json.loads(OpenAIResponses(Target(provider="openai", base="", model="gpt-5")).call(ASKED).body)
+
+    def wrong(**changed: Any) -> str:
+        seen = Seen(method="POST", path="/", headers={}, query={}, body={**asked, **changed}, raw=b"")
+        return OpenAIResponsesDouble().check(seen)
+
+    assert not wrong()
+    assert wrong(input=[{"role": "user", "content": "x", "bogus": 1}])
+    assert "top_p" in wrong(top_p=0.5)
+    assert "none" in wrong(reasoning={"effort": "none"})
 
 
 def test_a_refusal_is_filtered() -> None:
@@ -113,7 +144,7 @@ def test_several_summaries_are_paragraphs_and_open_reasoning_is_shown() -> None:
 
 
 def test_a_call_that_was_cut_off_is_not_run() -> None:
-    item = {"type": "function_call", "call_id": "c", "name": "weather", "arguments": '{"ci', "status": "incomplete"}
+    item = {"type": "function_call", "call_id": "c", "name": "weather", "arguments": "", "status": "incomplete"}
     over = {"status": "incomplete", "incomplete_details": {"reason": "max_output_tokens"}}
     [finish] = read(
         {"type": "response.output_item.done", "item": item}, {"type": "response.incomplete", "response": over}

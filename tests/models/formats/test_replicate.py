@@ -31,6 +31,10 @@ class TestReplicate(WireSuite):
     reasons = ("length",)
     make_double: Callable[[], ReplicateDouble] = ReplicateDouble
 
+    def replies(self) -> list[Reply]:
+        """A stream does not tell why it ended; the prediction does, by its tokens."""
+        return [one for one in super().replies() if one.finish == "stop"]
+
     def double(self) -> Double:
         return type(self).make_double()
 
@@ -97,6 +101,14 @@ async def test_closing_cancels_the_prediction(streams: bool) -> None:
             with pytest.raises(asyncio.CancelledError):
                 await task
     assert double.cancelled == ["p1"]  # at the latest when the model is closed
+
+
+async def test_a_stop_that_is_kept_to_here_cancels_the_prediction() -> None:
+    double = ReplicateDouble()
+    async with running(double).both(Reply(pieces=("One.", "END", *("more ",) * 500), pause=0.01)) as (_, model):
+        done = await complete(model, replace(ASKED, stop=("END",)))
+        assert (done.text, done.finish.reason) == ("One.", "stop")
+    assert double.cancelled == ["p1"]
 
 
 async def test_the_deadline_cancels_the_prediction() -> None:
@@ -169,8 +181,11 @@ def test_the_key_goes_to_the_vendor_only() -> None:
     made = Replicate(Target(provider="replicate", base="https://api.replicate.com/v1", model="a/b", key="k"))
     assert "Authorization" in made.headers_for("https://api.replicate.com/v1/predictions/p1")
     assert "Authorization" in made.headers_for("https://stream.replicate.com/v1/x")
+    assert not made.is_trusted("http://169.254.169.254/latest")
     for url in ("https://replicate.com.evil.example/x", "http://stream.replicate.com/x", "https://evilreplicate.com/"):
         assert "Authorization" not in made.headers_for(url)
+    gateway = Replicate(Target(provider="replicate", base="https://models.example.co.uk/v1", model="a/b", key="k"))
+    assert "Authorization" not in gateway.headers_for("https://other.co.uk/x")
     local = Replicate(Target(provider="replicate", base="http://127.0.0.1:80/v1", model="a/b", key="k"))
     assert "Authorization" not in local.headers_for("https://10.0.0.1/x")
 
@@ -200,7 +215,7 @@ def test_prompts() -> None:
 
 def test_inputs_have_names_of_their_own() -> None:
     assert inputs(wire(limit="max_completion_tokens"))["max_completion_tokens"] == 64
-    assert inputs(wire(), stop=("a", "b"))["stop_sequences"] == "a,b"
+    assert inputs(wire(), stop=("a", "b", "x,y"))["stop_sequences"] == "a,b"  # a comma would be a stop of its own
     picture = (Message(role="user", text="What?", images=(Image(media_type="image/png", data=PIXEL),)),)
     assert str(inputs(wire(images="image"), messages=picture)["image"]).startswith("data:image/png;base64,")
     assert isinstance(inputs(wire(images="image_input"), messages=picture)["image_input"], list)

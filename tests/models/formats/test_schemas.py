@@ -1,126 +1,99 @@
-"""Our requests and the doubles' replies against the vendors' published schemas, where those are at hand."""
+"""Schemas as vendors enforce them: closed without a change of what they mean, or left as they are."""
 
-import json
-from collections.abc import Iterator
-from dataclasses import replace
 from typing import Any
 
 import pytest
 
-from sourcebook.models.base import Image, Message, ModelRequest, Thought, ToolCall
-from sourcebook.models.formats.openai_chat import OpenAIChat
-from sourcebook.models.formats.openai_responses import OpenAIResponses
-from sourcebook.models.formats.replicate import Replicate
-from sourcebook.models.wire import Target
-from sourcebook.testing.doubles import Double, Reply, Seen
-from sourcebook.testing.wire import ASKED, BUILT, PIXEL, WEATHER
-from tests.models.doubles.checking import breaks, component, needs_specs, openapi
-from tests.models.doubles.openai_chat import OpenAIChatDouble
-from tests.models.doubles.openai_responses import OpenAIResponsesDouble
-from tests.models.doubles.replicate import ReplicateDouble
+from sourcebook.models.formats.schemas import closed_schema, strict_schema
+from tests.models.doubles.openai_rules import schema_broken
 
-CALL = ToolCall(id="call_1", name="weather", arguments='{"city": "Bergen"}')
-TURNS = (
-    Message(
-        role="assistant",
-        text="Let me look.",
-        tool_calls=(CALL,),
-        thoughts=(Thought(text="So", signature="openai:rs_1:xyz"),),
-    ),
-    Message(role="tool", tool_call_id="call_1", text="Rain"),
-    Message(role="user", text="And this?", images=(Image(media_type="image/png", data=PIXEL),), keep=True),
+NAME: dict[str, Any] = {"type": "object", "properties": {"name": {"type": "string"}}}
+CLOSED = {**NAME, "additionalProperties": False}
+STRICT = {**CLOSED, "required": ["name"]}
+
+
+@pytest.mark.parametrize(
+    ("schema", "closed"),
+    [
+        (NAME, CLOSED),
+        ({**NAME, "additionalProperties": False}, CLOSED),
+        ({"type": "array", "items": NAME}, {"type": "array", "items": CLOSED}),
+        ({**NAME, "type": ["object", "null"]}, {**CLOSED, "type": ["object", "null"]}),
+        ({"oneOf": [NAME, {"type": "null"}]}, {"anyOf": [CLOSED, {"type": "null"}]}),
+        ({"type": "object", "properties": {}}, {"type": "object", "properties": {}, "additionalProperties": False}),
+        (
+            {"type": "object", "properties": {"year": {"type": "integer", "minimum": 1, "description": "AD"}}},
+            {
+                "type": "object",
+                "properties": {"year": {"type": "integer", "description": "AD (minimum: 1)"}},
+                "additionalProperties": False,
+            },
+        ),
+    ],
 )
-REQUESTS: dict[str, ModelRequest] = {
-    "plain": replace(ASKED, streamed=False),
-    "streamed": ASKED,
-    "settings": replace(ASKED, temperature=0.2, top_p=0.9, seed=7, reasoning="low", logprobs=True),
-    "tools": replace(ASKED, tools=(WEATHER,), tool_choice="weather"),
-    "schema": replace(ASKED, schema=BUILT),
-    "conversation": replace(ASKED, messages=(*ASKED.messages, *TURNS), tools=(WEATHER,)),
+def test_what_claude_is_held_to(schema: dict[str, Any], closed: dict[str, Any]) -> None:
+    assert closed_schema(schema) == closed
+
+
+IMPOSSIBLE: dict[str, dict[str, Any]] = {
+    "a map": {"type": "object", "additionalProperties": {"type": "number"}},
+    "any object": {"type": "object"},
+    "an open object": {**NAME, "additionalProperties": True},
+    "names by a pattern": {**NAME, "patternProperties": {"^x": {"type": "string"}}},
+    "anything": {"type": "object", "properties": {"x": True}},
+    "anything with a title": {"type": "object", "properties": {"x": {"title": "X"}}},
+    "a map within": {"type": "array", "items": {"anyOf": [{"type": "object", "additionalProperties": {}}]}},
 }
-REPLIES = {
-    "text": Reply(logprobs=(-0.1, -0.2, -0.3)),
-    "thoughts and tools": Reply(thoughts=("So", " it was"), tool_calls=(CALL, CALL), finish="tool_calls"),
-    "length": Reply(finish="length"),
-    "filtered": Reply(finish="filtered"),
-}
-OPENAI = "openai/openapi.yaml"
-SEEN = Seen(
-    method="POST",
-    path="/",
-    headers={},
-    query={},
-    body={"model": "gpt-5.6", "stream_options": {"include_usage": True}},
-    raw=b"",
-)
 
 
-def events(double: Double, reply: Reply) -> Iterator[Any]:
-    for event in double.streamed(reply, SEEN):
-        data = event.decode().partition("data: ")[2].strip()
-        if data != "[DONE]":
-            yield json.loads(data)
+@pytest.mark.parametrize("name", IMPOSSIBLE)
+def test_what_cannot_be_closed_stays_as_it_is(name: str) -> None:
+    schema = IMPOSSIBLE[name]
+    assert closed_schema(schema) is None
+    assert strict_schema(schema, openai=True) == (schema, False)
 
 
-@needs_specs
-@pytest.mark.parametrize("name", REQUESTS)
-def test_requests_to_openai(name: str) -> None:
-    target = Target(provider="openai", base="", model="gpt-5.6")
-    stop = () if name != "settings" else ("\n",)
-    chat = json.loads(OpenAIChat(target).call(replace(REQUESTS[name], stop=stop)).body)
-    assert not breaks(openapi(OPENAI), component("CreateChatCompletionRequest"), chat)
-    response = json.loads(OpenAIResponses(target).call(REQUESTS[name]).body)
-    assert not breaks(openapi(OPENAI), component("CreateResponse"), response)
+def test_a_schema_that_leads_to_itself() -> None:
+    node = {**NAME, "properties": {"next": {"anyOf": [{"$ref": "#/$defs/node"}, {"type": "null"}]}}}
+    schema = {"type": "object", "properties": {"first": {"$ref": "#/$defs/node"}}, "$defs": {"node": node}}
+    assert closed_schema(schema) is None  # the vendor takes none
+    assert strict_schema(schema, openai=True)[1]
+    straight = {**schema, "$defs": {"node": NAME}}
+    assert closed_schema(straight) is not None
 
 
-@needs_specs
-@pytest.mark.parametrize("name", REPLIES)
-def test_replies_of_openais_chat(name: str) -> None:
-    double = OpenAIChatDouble()
-    whole = json.loads(double.whole(REPLIES[name], SEEN))
-    assert not breaks(openapi(OPENAI), component("CreateChatCompletionResponse"), whole)
-    for event in events(double, REPLIES[name]):
-        assert not breaks(openapi(OPENAI), component("CreateChatCompletionStreamResponse"), event)
+@pytest.mark.parametrize("openai", [True, False])
+def test_openais_strict_form(openai: bool) -> None:
+    assert strict_schema(NAME, openai=openai) == (STRICT, True)
+    assert strict_schema(STRICT, openai=openai) == (STRICT, True)
 
 
-@needs_specs
-@pytest.mark.parametrize("name", REPLIES)
-def test_replies_of_openais_responses(name: str) -> None:
-    double = OpenAIResponsesDouble()
-    whole = json.loads(double.whole(REPLIES[name], SEEN))
-    assert not breaks(openapi(OPENAI), component("Response"), whole)
-    known = _by_type()
-    for event in events(double, REPLIES[name]):
-        assert not breaks(openapi(OPENAI), component(known[event["type"]]), event)
+def test_what_openai_does_not_know_is_told_and_others_keep_it() -> None:
+    schema = {"type": "object", "properties": {"name": {"type": "string", "minLength": 2, "pattern": "^x"}}}
+    told = {"type": "string", "pattern": "^x", "description": "(minLength: 2)"}
+    assert strict_schema(schema, openai=True)[0]["properties"] == {"name": told}
+    assert strict_schema(schema, openai=False)[0]["properties"] == schema["properties"]
 
 
-def _by_type() -> dict[str, str]:
-    """The type of an event of a response -> the component that describes it."""
-    schemas = openapi(OPENAI)["components"]["schemas"]
-    found = {}
-    for name, schema in schemas.items():
-        if name.startswith("Response") and name.endswith("Event"):
-            for kind in (schema.get("properties") or {}).get("type", {}).get("enum", ()):
-                found[kind] = name
-    return found
+def test_a_root_that_openai_does_not_take() -> None:
+    for schema in ({"type": "array", "items": NAME}, {"anyOf": [NAME, {"type": "object", "properties": {}}]}):
+        assert strict_schema(schema, openai=True) == (schema, False)
 
 
-@needs_specs
-def test_a_schema_that_is_broken_is_found() -> None:
-    assert breaks(openapi(OPENAI), component("CreateResponse"), {"model": "m", "input": 7})
-    assert breaks(openapi(OPENAI), component("CreateChatCompletionResponse"), {"id": "x"})
+def test_schemas_of_pydantic() -> None:
+    from pydantic import BaseModel, Field
 
+    class Builder(BaseModel):
+        name: str = Field(min_length=1, description="In full")
+        born: int | None = None
 
-@needs_specs
-async def test_replicate() -> None:
-    described = openapi("replicate/openapi.rebuilt.json")
-    path = described["paths"]["/models/{model_owner}/{model_name}/predictions"]["post"]
-    wanted = path["requestBody"]["content"]["application/json"]["schema"]
-    target = Target(provider="replicate", base="", model="meta/llama")
-    for name in ("plain", "streamed", "settings"):
-        body = json.loads(Replicate(target).call(REQUESTS[name]).body)
-        owned = {"model_owner": "meta", "model_name": "llama", **body}  # the SDK's arguments are in the path
-        assert not breaks(described, wanted, owned)
-        assert set(body) <= set(wanted["properties"])
-    shown = path["responses"]["200"]["content"]["application/json"]["schema"]
-    assert not breaks(described, shown, json.loads(ReplicateDouble().whole(Reply(), SEEN)))
+    class Lighthouse(BaseModel):
+        builder: Builder = Field(description="Who built it")
+        keepers: list[Builder] = Field(default_factory=list, max_length=3)
+        height: float = Field(default=10.0, gt=0)
+
+    schema, strict = strict_schema(Lighthouse.model_json_schema(), openai=True)
+    assert strict
+    assert not schema_broken(schema, strict=True)
+    assert schema_broken(Lighthouse.model_json_schema(), strict=True)
+    assert "In full (minLength: 1)" in str(schema)

@@ -52,6 +52,7 @@ async def test_a_deadline_in_the_past_calls_nobody() -> None:
     model = Scripted("m", ["a", DONE])
     _, error = await collect(Bounded(model, now=now), ModelRequest(deadline=now() - 1))
     assert isinstance(error, DeadlineExceeded)
+    assert "m had not been asked by then" in str(error)
     assert model.calls == 0
 
 

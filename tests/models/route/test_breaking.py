@@ -20,7 +20,7 @@ from sourcebook.errors import (
 from sourcebook.models.base import ModelRequest
 from sourcebook.models.route import Breaker, Breaking
 from sourcebook.models.route.attempt import OWN
-from sourcebook.models.route.breaking import Passage
+from sourcebook.models.route.breaking import Leave
 from tests.models.route.scripted import DONE, Script, Scripted
 from tests.models.route.virtual import all_at_once, collect, now, run, virtually
 
@@ -37,17 +37,17 @@ def state(breaker: Breaker) -> str:
     return breaker.state
 
 
-def pass_of(breaker: Breaker) -> Passage:
+def pass_of(breaker: Breaker) -> Leave:
     found = breaker.enter()
-    assert isinstance(found, Passage)
+    assert isinstance(found, Leave)
     return found
 
 
 def test_failures_in_a_row_open_it_and_a_success_between_them_does_not() -> None:
     breaker = Breaker(failures=3, seconds=10, now=Clock())
     for fails in (True, True, False, True, True):
-        passage = pass_of(breaker)
-        (breaker.failed if fails else breaker.succeeded)(passage)
+        leave = pass_of(breaker)
+        (breaker.failed if fails else breaker.succeeded)(leave)
     assert state(breaker) == "closed"
     breaker.failed(pass_of(breaker))
     assert state(breaker) == "open"
@@ -58,8 +58,8 @@ def test_half_of_the_latest_twenty_open_it_too() -> None:
     breaker = Breaker(failures=5, seconds=10, now=Clock())
     for number in range(20):
         assert state(breaker) == "closed"
-        passage = pass_of(breaker)
-        (breaker.failed if number % 2 else breaker.succeeded)(passage)
+        leave = pass_of(breaker)
+        (breaker.failed if number % 2 else breaker.succeeded)(leave)
     assert state(breaker) == "open"
 
 
@@ -199,25 +199,25 @@ async def test_a_reader_who_leaves_says_nothing_about_the_model() -> None:
 def test_never_more_than_one_probe_and_no_call_while_open(calls: list[tuple[float, float, bool]]) -> None:
     async def scenario() -> None:
         breaker = Breaker(failures=2, seconds=5, now=now)
-        probing: dict[Passage, float] = {}
+        probing: dict[Leave, float] = {}
 
         async def call(begin: float, takes: float, fails: bool) -> None:
             await asyncio.sleep(begin)
             found = state(breaker)
-            passage = breaker.enter()
-            if isinstance(passage, float):
+            leave = breaker.enter()
+            if isinstance(leave, float):
                 assert found != "closed"
-                assert 0 < passage <= 50
+                assert 0 < leave <= 50
                 return
             assert found != "open"
-            assert passage.probe == (found == "half-open")
-            if passage.probe:
+            assert leave.probe == (found == "half-open")
+            if leave.probe:
                 assert all(now() - since >= 5 for since in probing.values())
-                probing[passage] = now()
+                probing[leave] = now()
             await asyncio.sleep(takes)
-            (breaker.failed if fails else breaker.succeeded)(passage)
-            breaker.left(passage)
-            probing.pop(passage, None)
+            (breaker.failed if fails else breaker.succeeded)(leave)
+            breaker.left(leave)
+            probing.pop(leave, None)
 
         await all_at_once(call(*one) for one in calls)
 

@@ -19,9 +19,11 @@ from sourcebook.models.base import (
     Tool,
     ToolCall,
     ToolCallPart,
+    complete,
 )
 from sourcebook.models.route import Cascade, Thresholds
-from sourcebook.models.route.doubt import channel_agreement, schema_problem, word_overlap
+from sourcebook.models.route.doubt import channel_agreement, word_overlap
+from sourcebook.models.route.schema import schema_problem
 from sourcebook.types import Hit, Passage, PassageId, Usage
 from tests.models.route.scripted import DONE, Script, Scripted
 from tests.models.route.virtual import collect, finish_of, now, text_of, virtually
@@ -182,6 +184,41 @@ async def test_little_confidence_in_the_evidence_spares_the_cheap_call() -> None
     good = replace(question, evidence=(hit(1, dense=1, keyword=2), hit(0.5, dense=2)))
     assert (await asked(CHEAP, good, thresholds))[1:] == ("", 1)
     assert (await asked(CHEAP, ASKED, thresholds))[1:] == ("", 1)  # no question: no evidence to be had
+
+
+@virtually
+async def test_what_we_add_for_a_sign_is_left_out_where_the_model_refuses_it() -> None:
+    def script(request: ModelRequest) -> Script:
+        if request.logprobs or request.temperature is not None:
+            return [InvalidRequest("unsupported parameter")]
+        return ["41", DONE]
+
+    cheap = Scripted("cheap", script=script, capabilities=Capabilities(logprobs=True))
+    cascade = Cascade(cheap, Scripted("strong", STRONG), thresholds=Thresholds(probability=0.7, agreement=0.5), now=now)
+    assert (await complete(cascade, ASKED)).text == "41"
+    assert cheap.calls == 4  # two samples, each once more as the caller asked for it
+    assert (await complete(cascade, ASKED)).text == "41"
+    assert cheap.calls == 6  # that is remembered
+    assert cascade.report().unheard == 0
+
+
+@virtually
+async def test_a_request_that_is_refused_in_any_case_is_the_callers() -> None:
+    cheap = Scripted("cheap", [InvalidRequest("no")], capabilities=Capabilities(logprobs=True))
+    cascade = Cascade(cheap, Scripted("strong", STRONG), thresholds=Thresholds(probability=0.7), now=now)
+    _, error = await collect(cascade, ASKED)
+    assert isinstance(error, InvalidRequest)
+    assert cheap.requests[0].logprobs
+    await collect(cascade, ASKED)
+    assert cheap.requests[2].logprobs  # nothing was learned from it
+
+
+@virtually
+async def test_second_replies_that_fail_are_reported() -> None:
+    cheap = Scripted("cheap", CHEAP, [Unavailable("down")])
+    cascade = Cascade(cheap, Scripted("strong", STRONG), thresholds=Thresholds(agreement=0.5), now=now)
+    await collect(cascade, ASKED)
+    assert cascade.report().unheard == 1
 
 
 def test_agreement_of_the_channels() -> None:

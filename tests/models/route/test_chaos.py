@@ -194,18 +194,17 @@ async def storm(route: Route, rng: Random, calls: int, trouble: float) -> tuple[
     return [one for one in endings if one is not None and not isinstance(one.error, asyncio.CancelledError)], models
 
 
+USUAL = Route(deadline_seconds=40.0, first_seconds=60.0, idle_seconds=30.0)
 ROUTES = {
-    "plain": Route(deadline_seconds=40.0),
-    "limited": Route(deadline_seconds=40.0, concurrency=3, requests_per_minute=200, tokens_per_minute=60_000),
-    "spilling": Route(deadline_seconds=40.0, concurrency=2, queue_seconds=1.0, retry_seconds=5.0),
-    "hedged": Route(deadline_seconds=40.0, hedge_percentile=80.0, concurrency=8),
-    "nervous": Route(
-        deadline_seconds=40.0, breaker_failures=2, breaker_seconds=1.0, first_seconds=2.0, idle_seconds=1.0
-    ),
-    "split": Route(deadline_seconds=40.0, strategy="split", split_by="tenant"),
-    "cheapest": Route(deadline_seconds=40.0, strategy="cheapest"),
-    "fastest": Route(deadline_seconds=40.0, strategy="fastest", hedge_percentile=90.0),
-    "cascade": Route(deadline_seconds=40.0, strategy="cascade", cascade_agreement=0.5, concurrency=5),
+    "plain": USUAL,
+    "limited": replace(USUAL, concurrency=3, requests_per_minute=200, tokens_per_minute=60_000),
+    "spilling": replace(USUAL, concurrency=2, queue_seconds=1.0, retry_seconds=5.0),
+    "hedged": replace(USUAL, hedge_percentile=80.0, concurrency=8),
+    "nervous": replace(USUAL, breaker_failures=2, breaker_seconds=1.0, first_seconds=2.0, idle_seconds=1.0),
+    "split": replace(USUAL, strategy="split", split_by="tenant"),
+    "cheapest": replace(USUAL, strategy="cheapest"),
+    "fastest": replace(USUAL, strategy="fastest", hedge_percentile=90.0),
+    "cascade": replace(USUAL, strategy="cascade", cascade_agreement=0.5, concurrency=5),
 }
 
 

@@ -1,5 +1,6 @@
 """The model that can do it, and of those the one preferred; and if none can, why."""
 
+import asyncio
 from dataclasses import replace
 from random import Random
 
@@ -7,7 +8,7 @@ import pytest
 
 from sourcebook.errors import ContextTooLong, InvalidRequest, Unavailable
 from sourcebook.models.base import Capabilities, Image, Message, ModelRequest, Tool, complete
-from sourcebook.models.route import Chosen, Observed
+from sourcebook.models.route import Bounded, Chosen, Observed
 from sourcebook.types import Usage
 from tests.models.route.scripted import CAN_ALL, DONE, Script, Scripted
 from tests.models.route.virtual import collect, now, virtually
@@ -22,10 +23,10 @@ def names(chosen: Chosen, request: ModelRequest) -> list[str]:
 
 
 def test_a_prompt_and_its_reply_must_fit_the_window() -> None:
-    small, large = Scripted("small", [DONE], window=203), Scripted("large", [DONE], window=204)
+    small, large = Scripted("small", [DONE], window=207), Scripted("large", [DONE], window=208)
     assert names(Chosen([small, large]), ASKED) == ["large"]
     assert names(Chosen([small, large]), replace(ASKED, max_output_tokens=99)) == ["small", "large"]
-    with pytest.raises(ContextTooLong, match="small has a window of 203 tokens, and 104 and 101 are needed; large"):
+    with pytest.raises(ContextTooLong, match="small has a window of 207 tokens, and 108 and 101 are needed; large"):
         Chosen([small, large]).order(replace(ASKED, max_output_tokens=101))
 
 
@@ -46,6 +47,11 @@ def test_what_is_asked_for_must_be_declared(request_: ModelRequest, said: str) -
     assert names(Chosen([plain, able]), replace(ASKED, reasoning="none")) == ["plain", "able"]
     with pytest.raises(InvalidRequest, match=f"No model will do: plain cannot do {said}"):
         Chosen([plain]).order(request_)
+
+
+def test_half_a_character_in_a_prompt_stops_nobody() -> None:
+    halved = replace(ASKED, messages=(Message(role="user", text="cut \ud83d"),))
+    assert names(Chosen([Scripted("small", [DONE], window=3), Scripted("large", [DONE])]), halved) == ["large"]
 
 
 def test_a_model_that_takes_of_the_evidence_what_it_can_has_no_window_to_fit() -> None:
@@ -100,6 +106,25 @@ async def test_a_model_that_fails_does_not_look_quick() -> None:
     assert broken.failures == 1
     chosen = Chosen([broken, works], by="latency", explore=0.0)
     assert [(await complete(chosen, ASKED)).text for _ in range(2)] == ["works", "works"]
+
+
+@virtually
+async def test_a_model_that_hangs_does_not_look_quick() -> None:
+    hangs = Observed(Bounded(Scripted("hangs", [1e6, DONE]), seconds=3.0, now=now), now=now)
+    works = Observed(Scripted("works", [1.0, "works", DONE]), now=now)
+    chosen = Chosen([hangs, works], by="latency", explore=0.0)
+    await collect(chosen, ASKED)
+    assert (await complete(chosen, ASKED)).text == "works"
+    assert names(chosen, ASKED) == ["works", "hangs"]
+
+
+@virtually
+async def test_a_model_that_is_left_before_it_began_took_at_least_so_long() -> None:
+    slow = Observed(Scripted("slow", [9.0, "a", DONE]), now=now)
+    with pytest.raises(TimeoutError):
+        async with asyncio.timeout(2.0):
+            await complete(slow, ASKED)
+    assert slow.latencies.percentile(0.5) == 2.0
 
 
 def test_it_can_do_what_one_of_them_can() -> None:

@@ -81,7 +81,9 @@ def test_what_cannot_go_on_says_why(request_: ModelRequest, model: Scripted, why
 
 def test_json_of_a_schema_goes_on_in_a_model_that_continues() -> None:
     request = replace(ASKED, schema={"type": "object"})
-    assert asked(request, GOES_ON, '{"a": ').messages[-1].text == '{"a":'
+    made = asked(request, GOES_ON, '{"a": ')
+    assert made.messages[-1].text == '{"a":'
+    assert made.schema is None
 
 
 # --- the joint ----------------------------------------------------------------------------------------------

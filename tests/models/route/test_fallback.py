@@ -92,15 +92,26 @@ def test_what_another_model_may_not_have_goes_to_the_next(error: ModelError) -> 
     scenario()
 
 
-@pytest.mark.parametrize("error", [InvalidRequest("no"), BudgetExceeded("no")])
-def test_what_every_model_would_say_is_said_at_once(error: ModelError) -> None:
-    @virtually
-    async def scenario() -> None:
-        after = writer("b")
-        assert (await collect(Fallback([Scripted("a", [error]), after]), ASKED))[1] is error
-        assert after.calls == 0
+@virtually
+async def test_what_every_model_would_say_is_said_at_once() -> None:
+    after, error = writer("b"), InvalidRequest("no")
+    assert (await collect(Fallback([Scripted("a", [error]), after]), ASKED))[1] is error
+    assert after.calls == 0
 
-    scenario()
+
+@virtually
+async def test_what_a_budget_does_not_allow_may_be_cheaper_elsewhere() -> None:
+    events, failed = await collect(Fallback([Scripted("a", [BudgetExceeded("too dear")]), writer("b")]), ASKED)
+    assert failed is None
+    assert events[0] == Switched(before="a", after="b", reason="too dear", kept=0)
+
+
+@virtually
+async def test_where_nobody_can_answer_a_budget_that_is_used_up_is_what_is_told() -> None:
+    models = [Scripted("a", [BudgetExceeded("too dear")]), Scripted("b", [Unavailable("down")])]
+    _, failed = await collect(Fallback(models), ASKED)
+    assert isinstance(failed, BudgetExceeded)
+    assert "a: too dear; b: down" in str(failed)
 
 
 @virtually
@@ -233,6 +244,21 @@ async def test_json_is_continued_only_by_a_model_that_continues() -> None:
     assert error is None
     assert text_of(events) == '{"a": 1}'
     assert switches(list(events)) == [("a", "c", 6)]
+    assert can.requests[0].schema is None  # held to it, a server would write a whole new object
+
+
+@virtually
+async def test_joined_json_that_is_none_is_no_normal_end() -> None:
+    request = replace(ASKED, schema={"type": "object"})
+    first = Scripted("a", ['{"name": "Jo', Interrupted("cut", usage=Usage(cost=7))])
+    anew = Scripted("b", ['{"name": "Joan"}', DONE], capabilities=GOES_ON)
+    after = Scripted("c", ['an"}', DONE], capabilities=GOES_ON)
+    events, error = await collect(Fallback([first, anew, after]), request)
+    assert isinstance(error, Interrupted)
+    assert error.text == text_of(events) == '{"name": "Jo{"name": "Joan"}'
+    assert "not JSON" in str(error)
+    assert (error.usage and error.usage.cost) == 7 + DONE.usage.cost
+    assert after.calls == 0  # nothing can be added that would make it whole
 
 
 @virtually
@@ -325,9 +351,9 @@ async def test_what_failed_attempts_took_is_estimated_in_the_finish() -> None:
     events, _ = await collect(Fallback([nothing, first, second], price=price), ASKED)
     usage = finish_of(events).usage
     assert not usage.exact
-    assert usage.input_tokens == 10 + 5 + 4  # a message's frame is four
+    assert usage.input_tokens == 10 + 5 + 8  # around a message and around a call there are four each
     assert usage.output_tokens == 5 + 3
-    assert usage.cost == 100 + 3 * 3 + 9
+    assert usage.cost == 100 + 3 * 3 + 13
 
 
 @virtually

@@ -2,6 +2,8 @@
 
 import asyncio
 import tomllib
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
 from dataclasses import replace
 from pathlib import Path
 from random import Random
@@ -10,8 +12,25 @@ import pytest
 
 from sourcebook import config
 from sourcebook.config import Route, load
-from sourcebook.errors import ConfigError, DeadlineExceeded, Interrupted, NotAuthorised, Refused, Unavailable
-from sourcebook.models.base import Message, ModelRequest, Switched, complete
+from sourcebook.errors import (
+    ConfigError,
+    DeadlineExceeded,
+    Interrupted,
+    ModelError,
+    NotAuthorised,
+    Refused,
+    Unavailable,
+)
+from sourcebook.models.around import Around
+from sourcebook.models.base import (
+    Capabilities,
+    Message,
+    Model,
+    ModelEvent,
+    ModelRequest,
+    Switched,
+    complete,
+)
 from sourcebook.models.route import Routed, build, without_overrides
 from sourcebook.types import Usage
 from tests.models.route.scripted import DONE, Script, Scripted
@@ -47,14 +66,75 @@ async def test_a_single_model_gets_it_all() -> None:
     assert [one.kept for one in completion.switched] == [5]
     began = now()
     _, error = await collect(route, ASKED)
-    assert isinstance(error, Unavailable)  # nothing for 60 s; there is no patience left for another attempt
-    assert now() - began == pytest.approx(60.0)
+    assert isinstance(error, DeadlineExceeded)  # silence is the wire's to judge, unless a bound is set
+    assert now() - began == pytest.approx(600.0)
     _, error = await collect(route, replace(ASKED, deadline=now() + 7))
     assert isinstance(error, DeadlineExceeded)
     report = route.report().models[0]
     assert (report.name, report.retries, report.breaker, report.running) == ("m", 1, "closed", 0)
     await route.close()
     assert model.closed == 1
+
+
+@virtually
+async def test_silence_is_borne_as_long_as_is_set() -> None:
+    model = Scripted("m", [1000.0, DONE])
+    route = build(Route(first_seconds=60.0), {"m": model}.__getitem__, models=["m"], now=now)
+    began = now()
+    _, error = await collect(route, ASKED)
+    assert isinstance(error, Unavailable)  # there is no patience left for another attempt
+    assert now() - began == pytest.approx(60.0)
+
+
+@virtually
+async def test_a_model_of_this_process_is_not_silent_but_slow() -> None:
+    settings = Route(first_seconds=1.0, idle_seconds=1.0, breaker_failures=1, deadline_seconds=20.0)
+
+    def local(name: str, *scripts: Script) -> Scripted:
+        return Scripted(name, *scripts, capabilities=Capabilities(local=True))
+
+    alone = local("m", [50.0, "Hel", 50.0, "lo", DONE])
+    assert (await complete(build(settings, {"m": alone}.__getitem__, models=["m"], now=now), ASKED)).text == "Hello"
+    models = {"far": Scripted("far", [5.0, DONE]), "near": local("near", [5.0, "Hi", DONE], [Unavailable("busy")])}
+    route = build(settings, models.__getitem__, models=["far", "near"], now=now)
+    assert (await complete(route, ASKED)).text == "Hi"
+    assert models["far"].calls == 1  # given up, and its breaker is open
+    _, error = await collect(route, ASKED)
+    assert error is not None
+    assert [one.breaker for one in route.report().models] == ["open", "closed"]
+    impatient = build(settings, {"m": local("m", [50.0, DONE])}.__getitem__, models=["m#first_seconds=2"], now=now)
+    _, error = await collect(impatient, ASKED)
+    assert isinstance(error, Unavailable)
+
+
+@virtually
+async def test_what_is_metered_is_the_single_call_and_silence_counts_only_within_it() -> None:
+    seen: list[tuple[str, str]] = []
+
+    class Slowly(Around):
+        """Waits for money first, and notes what it sees of the call."""
+
+        async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+            await asyncio.sleep(5.0)
+            try:
+                async with aclosing(self._model.stream(request)) as events:
+                    async for event in events:
+                        yield event
+            except ModelError as error:
+                seen.append((type(error).__name__, type(error.__cause__).__name__))
+                raise
+
+    def meter(model: Model, url: str) -> Model:
+        seen.append(("metered", url))
+        return Slowly(model)
+
+    settings = Route(first_seconds=1.0, attempts=2, breaker_failures=2)
+    model = Scripted("m", ["Hello", DONE], [100.0, DONE])
+    route = build(settings, {"m": model}.__getitem__, meter=meter, models=["m#concurrency=4"], now=now)
+    assert (await complete(route, ASKED)).text == "Hello"
+    await collect(route, ASKED)
+    assert seen == [("metered", "m"), *[("Unavailable", "Overdue")] * 2]
+    assert route.report().models[0].openings == 1
 
 
 @virtually

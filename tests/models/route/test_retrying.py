@@ -171,3 +171,12 @@ async def test_closing_it_while_it_waits_or_reads_stops_the_model() -> None:
     await anext(stream)
     await stream.aclose()
     assert (model.running, model.stopped) == (0, 1)
+
+
+@virtually
+async def test_an_error_that_ends_it_says_what_the_attempts_before_took() -> None:
+    first = Unavailable("did not answer", usage=Usage(cost=936))
+    model = Scripted("m", [first], [Refused("no", usage=Usage(cost=4))])
+    _, error = await collect(Retrying(model, now=now))
+    assert isinstance(error, Refused)
+    assert (error.usage and error.usage.cost) == 940

@@ -41,6 +41,12 @@ def test_a_key_stays_with_its_model_and_keys_are_shared_out_by_weight() -> None:
     assert 0.72 < Counter(first)["a"] / 2000 < 0.78
 
 
+def test_half_a_character_in_a_key_is_a_key_like_any_other() -> None:
+    split = Split(MODELS, [1, 1, 1], key=by_tenant)
+    halved = ModelRequest(tenant="cut \ud83d")
+    assert split.order(halved) == split.order(halved)
+
+
 def test_changed_weights_move_no_more_keys_than_they_must() -> None:
     requests = [replace(ModelRequest(), tenant=str(number)) for number in range(2000)]
     before = [Split(MODELS, [1, 1, 0], key=by_tenant).order(one)[0].name for one in requests]

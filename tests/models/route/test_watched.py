@@ -7,7 +7,6 @@ import pytest
 from sourcebook.errors import Interrupted, Unavailable
 from sourcebook.models.base import ModelRequest
 from sourcebook.models.route import Watched
-from sourcebook.types import Usage
 from tests.models.route.scripted import DONE, Script, Scripted
 from tests.models.route.virtual import collect, finish_of, now, text_of, virtually
 
@@ -84,12 +83,15 @@ async def test_a_stream_that_does_not_end_after_its_finish_is_ended() -> None:
 
 
 @virtually
-async def test_what_was_given_up_may_be_charged() -> None:
-    model = Scripted("m", [100.0, DONE])
-    request = ModelRequest(question="one two three")
-    _, error = await collect(Watched(model, price=lambda _, usage: 5 * usage.input_tokens), request)
+async def test_silence_is_told_from_a_vendor_that_said_so() -> None:
+    scripts: list[Script] = [[100.0, DONE], ["Hel", 100.0, DONE]]
+    for script in scripts:
+        _, error = await collect(Watched(Scripted("m", script)))
+        assert error is not None
+        assert isinstance(error.__cause__, TimeoutError)
+    _, error = await collect(Watched(Scripted("m", [Unavailable("down")])))
     assert error is not None
-    assert error.usage == Usage(input_tokens=3, counted_by="m", exact=False, cost=15)
+    assert error.__cause__ is None
 
 
 @virtually

@@ -4,13 +4,15 @@ from __future__ import annotations
 
 import io
 import zipfile
+import zlib
 from collections.abc import Mapping, Sequence
+from hashlib import sha256
 from pathlib import Path
 from xml.sax.saxutils import quoteattr
 
 from sourcebook.parse import Limits
 from sourcebook.parse.delimited import DelimitedParser
-from sourcebook.types import LiveTable, Table
+from sourcebook.types import LiveTable, Passage, PassageId, Table
 
 DATA = Path(__file__).parents[2] / "data" / "tables"
 
@@ -30,7 +32,7 @@ class Tables:
 
     def put(self, document: str, table: Table, *, name: str = "") -> LiveTable:
         live = LiveTable(
-            key=f"{len(self._tables)}.{hash(table.data)}",
+            key=f"{len(self._tables)}.{sha256(table.data).hexdigest()}",
             document=document,
             version=1,
             name=name,
@@ -47,9 +49,25 @@ class Tables:
     def listed(self) -> tuple[LiveTable, ...]:
         return tuple(live for live, _ in self._tables.values())
 
-    def cells(self, keys: Sequence[str]) -> Mapping[str, bytes]:
+    def cells(self, keys: Sequence[str], *, most: int | None = None) -> Mapping[str, bytes]:
         self.reads += keys
-        return {key: self._tables[key][1] for key in keys if key in self._tables}
+        return {key: self._tables[key][1][:most] for key in keys if key in self._tables}
+
+    def anchors(self, keys: Sequence[str]) -> Mapping[str, Passage]:
+        return {key: begins(self._tables[key][0]) for key in keys if key in self._tables}
+
+    def damage(self, live: LiveTable) -> None:
+        """Cells that are not what the columns say."""
+        self._tables[live.key] = (live, zlib.compress(b'[["x"]]'))
+
+
+def begins(live: LiveTable) -> Passage:
+    """Where a table stands in its document."""
+    text = f"the first row of {live.name or live.document}\nand the second"
+    return Passage(
+        id=PassageId(f"{live.key:0>32}"[-32:]), document=live.document, version=live.version, ordinal=0, text=text,
+        start=0, end=len(text),
+    )  # fmt: skip
 
 
 def shop() -> Tables:

@@ -439,3 +439,65 @@ def test_bounds_of_annotations_are_kept() -> None:
     annotated_types = pytest.importorskip("annotated_types")
     hint = Annotated[int, annotated_types.Ge(1), annotated_types.Le(9)]
     assert property_of(hint) == {"type": "integer", "minimum": 1, "maximum": 9}
+
+
+# --- what ends programs, and what JSON has no words for -----------------------------------------------------
+
+
+def leaves() -> str:
+    """Leave."""
+    sys.exit(3)
+
+
+async def leaves_too() -> str:
+    """Leave."""
+    sys.exit(3)
+
+
+async def cancels() -> str:
+    """Cancel."""
+    raise asyncio.CancelledError
+
+
+async def test_a_tool_that_ends_the_program_or_itself_has_failed() -> None:
+    box = Toolboxes([FunctionTools([leaves, leaves_too, cancels])])
+    for name in ("leaves", "leaves_too", "cancels"):
+        result = await asyncio.wait_for(box.call(name, "{}"), 5)
+        assert result.failed
+        assert name in result.text
+    caller = asyncio.current_task()
+    assert caller is not None
+    assert not caller.cancelling()
+
+
+async def test_a_call_that_is_cancelled_is_cancelled() -> None:
+    async def waits() -> str:
+        await asyncio.sleep(60)
+        return ""
+
+    call = asyncio.create_task(FunctionTools([waits]).call("waits", "{}"))
+    await asyncio.sleep(0.05)
+    call.cancel()
+    with pytest.raises(asyncio.CancelledError):
+        await call
+
+
+async def test_keys_of_every_kind_become_text() -> None:
+    def found() -> Any:
+        return {date(2024, 1, 1): {Colour.RED: Decimal("1.50")}, (1, 2): {3: None}, None: [Item("cup")]}
+
+    assert json.loads((await FunctionTools([found]).call("found", "{}")).text) == {
+        "2024-01-01": {"red": "1.50"}, "[1, 2]": {"3": None},
+        "null": [{"product": "cup", "amount": 1, "tags": []}],
+    }  # fmt: skip
+
+
+def test_a_choice_of_values_that_json_has_not_is_refused_when_the_toolbox_is_made() -> None:
+    class Pair(Enum):
+        ONE = (1, 2)
+
+    def choose(pair: Pair) -> str:
+        return pair.name
+
+    with pytest.raises(ToolError, match="no counterpart in JSON"):
+        FunctionTools([choose])

@@ -8,6 +8,7 @@ from pathlib import Path
 from time import monotonic
 
 import pytest
+from aiohttp import web
 
 from sourcebook.errors import ConfigError, MissingExtra, ToolError
 from sourcebook.prompt.tools.base import CallLimits, Toolboxes
@@ -162,3 +163,96 @@ async def test_without_the_sdk_the_extra_is_named(monkeypatch: pytest.MonkeyPatc
     monkeypatch.setitem(sys.modules, "mcp", None)
     with pytest.raises(MissingExtra, match=r'pip install "sourcebook\[mcp\]"'):
         await McpTools.open(STDIO)
+
+
+# --- servers of an older protocol, with sessions ------------------------------------------------------------
+
+
+class SessionServer:
+    """Speaks 2025-06-18. hang: it does not answer the goodbye; tools: that it lists; calls: that it has run."""
+
+    def __init__(self, *tools: dict[str, object]) -> None:
+        self.tools = tools or ({"name": "add", "inputSchema": {"type": "object"}},)
+        self.sessions: set[str] = set()
+        self.calls = 0
+        self.hang = False
+        self.error: dict[str, object] = {"code": -32001, "message": "Session not found"}
+
+    async def __aenter__(self) -> McpServer:
+        app = web.Application()
+        app.router.add_route("*", "/mcp", self._answer)
+        self._runner = web.AppRunner(app, shutdown_timeout=0.1)
+        await self._runner.setup()
+        await web.TCPSite(self._runner, "127.0.0.1", 0).start()
+        return McpServer(url=f"http://127.0.0.1:{self._runner.addresses[0][1]}/mcp", seconds=5)
+
+    async def __aexit__(self, *_: object) -> None:
+        await self._runner.cleanup()
+
+    async def _answer(self, request: web.Request) -> web.StreamResponse:
+        if request.method == "DELETE" and self.hang:
+            await asyncio.sleep(3600)
+        if request.method != "POST":
+            return web.Response(status=405 if request.method == "GET" else 200)
+        message = await request.json()
+        answer = {"jsonrpc": "2.0", "id": message.get("id")}
+        if message["method"] == "initialize":
+            name = f"s{len(self.sessions)}-{monotonic()}"
+            self.sessions.add(name)
+            info = {"name": "old", "version": "1"}
+            result = {"protocolVersion": "2025-06-18", "capabilities": {"tools": {}}, "serverInfo": info}
+            return web.json_response({**answer, "result": result}, headers={"Mcp-Session-Id": name})
+        if request.headers.get("Mcp-Session-Id") not in self.sessions:
+            return web.json_response({**answer, "error": self.error}, status=404)
+        if "id" not in message:
+            return web.Response(status=202)
+        if message["method"] == "tools/list":
+            return web.json_response({**answer, "result": {"tools": list(self.tools)}})
+        self.calls += 1
+        return web.json_response({**answer, "result": {"content": [{"type": "text", "text": "2"}]}})
+
+
+@pytest.mark.parametrize("code", [-32001, -32600])
+async def test_a_session_that_is_gone_is_begun_anew(code: int) -> None:
+    server = SessionServer()
+    server.error = {"code": code, "message": "Session not found"}
+    async with server as place, await McpTools.open(place) as tools:
+        box = Toolboxes([tools])
+        assert (await box.call("add", "{}")).text == "2"
+        server.sessions.clear()  # it was started anew
+        results = await asyncio.gather(*(box.call("add", "{}") for _ in range(3)))
+        assert [result.text for result in results] == ["2", "2", "2"]
+        assert server.calls == 4
+
+
+async def test_an_error_that_is_not_about_the_session_is_no_reason_to_call_twice() -> None:
+    server = SessionServer()
+    server.error = {"code": -32001, "message": "Request timed out"}
+    async with server as place, await McpTools.open(place) as tools:
+        server.sessions.clear()
+        result = await Toolboxes([tools]).call("add", "{}")
+        assert result.failed
+        assert "Request timed out" in result.text
+
+
+async def test_closing_does_not_wait_for_a_server_that_says_nothing(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("sourcebook.prompt.tools.mcp._GOODBYE_SECONDS", 0.2)
+    server = SessionServer()
+    async with server as place:
+        tools = await McpTools.open(place)
+        server.hang = True
+        await asyncio.wait_for(tools.close(), 5)
+
+
+async def test_names_that_vendors_cannot_tell_apart_are_numbered_and_odd_tools_left_out() -> None:
+    schema = {"type": "object"}
+    described: list[dict[str, object]] = [
+        {"name": "a.b", "inputSchema": schema, "description": "x" * 5000},
+        {"name": "a_b", "inputSchema": schema},
+        {"name": "wide", "inputSchema": {"type": "object", "description": "x" * 60_000}},
+    ]
+    async with SessionServer(*described) as place, await McpTools.open(place) as tools:
+        assert [tool.name for tool in tools.tools] == ["a_b", "a_b_2"]
+        assert len(tools.tools[0].description) == 1000
+        assert list(tools.left_out) == ["wide"]
+        assert (await Toolboxes([tools]).call("a_b_2", "{}")).text == "2"

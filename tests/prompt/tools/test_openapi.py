@@ -16,6 +16,7 @@ from sourcebook.errors import ConfigError, ToolError
 from sourcebook.prompt.tools.base import Toolboxes
 from sourcebook.prompt.tools.openapi import OpenApiTools, Service
 from sourcebook.prompt.tools.openapi_description import read_description
+from sourcebook.prompt.tools.openapi_request import Request
 
 SHOP = """
 openapi: 3.0.3
@@ -378,3 +379,148 @@ async def test_a_type_that_is_no_schema_is_left_out(tmp_path: Path) -> None:
         assert "no JSON Schema" in box.left_out["GET /products"]
         assert "get_products" not in [tool.name for tool in box.tools]
         assert "public" in [tool.name for tool in box.tools]
+
+
+# --- what anybody may have written --------------------------------------------------------------------------
+
+
+@pytest.mark.parametrize(
+    "odd",
+    [
+        "parameters:",
+        "parameters: {a: 1}",
+        "security:",
+        "parameters: [{name: a, in: query, schema: {allOf: }}]",
+        "parameters: [{name: a, in: query, schema: {type: object, required: true, properties: {b: {readOnly: true}}}}]",
+        "parameters: [{name: a, in: query, schema: {type: object, required: 7, properties: {b: {readOnly: true}}}}]",
+        "requestBody:",
+    ],
+)
+def test_an_odd_line_spoils_nothing_else(odd: str) -> None:
+    text = f"""
+openapi: 3.0.0
+servers: [{{url: https://shop.example/v1}}]
+paths:
+  /good: {{get: {{operationId: good}}}}
+  /odd:
+    get:
+      operationId: odd
+      {odd}
+"""
+    description = read_description(text)
+    assert "good" in [one.name for one in description.operations]
+    assert "GET /odd" in description.left_out or "odd" in [one.name for one in description.operations]
+    for one in description.operations:
+        Draft202012Validator.check_schema(one.tool.parameters)
+
+
+def test_an_operation_that_cannot_be_read_is_left_out_with_the_reason() -> None:
+    text = """
+openapi: 3.0.0
+servers: [{url: https://a.example}]
+paths:
+  /a:
+    get:
+      parameters: [{name: a, in: query, schema: {properties: {b: {readOnly: true}}, required: [[]]}}]
+  /b: {get: {}}
+"""
+    description = read_description(text)
+    assert [one.path for one in description.operations] == ["/b"]
+    assert "malformed" in description.left_out["GET /a"]
+
+
+def test_words_of_yaml_that_are_no_truth_values_in_json() -> None:
+    text = """
+openapi: 3.0.0
+servers: [{url: https://shop.example}]
+paths:
+  /a:
+    get:
+      parameters: [{name: country, in: query, required: true, schema: {type: string, enum: [yes, no, DE, NO, On]}}]
+"""
+    (operation,) = read_description(text).operations
+    assert operation.tool.parameters["properties"]["country"]["enum"] == ["yes", "no", "DE", "NO", "On"]  # type: ignore[index]
+    assert operation.tool.parameters["required"] == ["country"]
+
+
+def written(parameters: list[dict[str, Any]], arguments: dict[str, Any], **more: Any) -> tuple[str, dict[str, str]]:
+    """(URL, headers) of a call of /a/{id} with a key."""
+    document = {
+        "openapi": "3.1.0",
+        "servers": [{"url": "https://shop.example"}],
+        "components": {"securitySchemes": {"key": {"type": "apiKey", "in": "query", "name": "X-Key"}}},
+        "paths": {"/a/{id}": {"get": {"operationId": "a", "parameters": parameters, **more}}},
+    }
+    description = read_description(json.dumps(document))
+    tools = OpenApiTools(Service(description="d", credentials={"key": "OPENAPI_TEST_KEY"}), description)
+    request = Request.of(tools._operations["a"], arguments)
+    tools._sign(request, tools._operations["a"])
+    return request.url, request.headers
+
+
+@pytest.fixture
+def key(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("OPENAPI_TEST_KEY", "secret")
+
+
+ID = {"name": "id", "in": "path", "required": True, "schema": {}}
+
+
+@pytest.mark.usefixtures("key")
+@pytest.mark.parametrize(
+    ("style", "explode", "value", "path"),
+    [
+        ("simple", False, ["a", "b"], "a,b"),
+        ("label", False, "a;b", ".a%3Bb"),
+        ("label", False, ["a", "b"], ".a,b"),
+        ("label", True, ["a", "b"], ".a.b"),
+        ("label", True, {"x": 1, "y": 2}, ".x=1.y=2"),
+        ("matrix", False, "a", ";id=a"),
+        ("matrix", False, ["a", "b"], ";id=a,b"),
+        ("matrix", True, ["a", "b"], ";id=a;id=b"),
+        ("matrix", False, {"x": 1, "y": 2}, ";id=x,1,y,2"),
+        ("matrix", True, {"x": 1, "y": 2}, ";x=1;y=2"),
+    ],
+)
+def test_paths_in_every_style(style: str, explode: bool, value: Any, path: str) -> None:
+    url, _ = written([{**ID, "style": style, "explode": explode}], {"id": value})
+    assert url == f"https://shop.example/a/{path}"
+
+
+@pytest.mark.usefixtures("key")
+def test_a_label_leads_nowhere_else() -> None:
+    for value in (".", "", ["."]):
+        with pytest.raises(ToolError):
+            written([{**ID, "style": "label"}], {"id": value})
+
+
+@pytest.mark.usefixtures("key")
+def test_a_key_that_is_optional_is_sent() -> None:
+    assert written([ID], {"id": "1"}, security=[{}, {"key": []}])[0] == "https://shop.example/a/1?X-Key=secret"
+    assert written([ID], {"id": "1"}, security=[])[0] == "https://shop.example/a/1"
+
+
+@pytest.mark.usefixtures("key")
+def test_a_free_object_names_no_other_parameter() -> None:
+    free = {"name": "f", "in": "query", "schema": {"type": "object"}}
+    other = {"name": "admin", "in": "query", "schema": {"type": "boolean"}}
+    url, _ = written([ID, free, other], {"id": "1", "f": {"colour": "red"}})
+    assert url == "https://shop.example/a/1?colour=red"
+    for name in ("x-key", "X-Key", "admin"):
+        with pytest.raises(ToolError, match="cannot have"):
+            written([ID, free, other], {"id": "1", "f": {name: "1"}})
+
+
+async def test_a_description_with_nothing_to_call_says_so(tmp_path: Path) -> None:
+    path = tmp_path / "shop.yaml"
+    for server, method in (("/api", "get"), ("https://shop.example", "post")):
+        path.write_text(
+            f"openapi: 3.0.0\nservers: [{{url: '{server}'}}]\npaths: {{/a: {{{method}: {{operationId: a}}}}}}"
+        )
+        with pytest.raises(ConfigError, match="nothing that may be called"):
+            await OpenApiTools.open(Service(description=str(path)))
+    many = ", ".join(f"/a{n}: {{get: {{operationId: a{n}}}}}" for n in range(129))
+    path.write_text(f"openapi: 3.0.0\nservers: [{{url: 'https://shop.example'}}]\npaths: {{{many}}}")
+    with pytest.raises(ConfigError, match="129 operations"):
+        await OpenApiTools.open(Service(description=str(path)))
+    await (await OpenApiTools.open(Service(description=str(path), only=frozenset(["a1"])))).close()

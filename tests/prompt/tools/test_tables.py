@@ -1,17 +1,18 @@
 """list_tables and query_table: exact values, names, limits that say so, errors that help, and whose tables they are."""
 
+import asyncio
 import json
 import os
 import signal
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping, Sequence
 from decimal import Decimal
 
 import pytest
 
 from sourcebook.errors import ToolError
 from sourcebook.prompt.tools.base import Toolboxes
-from sourcebook.prompt.tools.naming import RESERVED, identifier, named, quoted
 from sourcebook.prompt.tools.query import QueryLimits, QueryResult, TableQueries
+from sourcebook.prompt.tools.table_names import RESERVED, identifier, named, quoted
 from sourcebook.prompt.tools.tables import TableTools
 from sourcebook.types import LiveTable
 from tests.prompt.tools.table_sources import Tables, shop
@@ -54,6 +55,8 @@ def test_joins_conditions_and_codes(queries: TableQueries, source: Tables) -> No
     ]
     assert rows(queries.run(source, "SELECT name FROM customers WHERE zip = '00184' AND since IS NULL")) == [("Rossi",)]
     assert [one.name for one in queries.run(source, joined).used] == ["customers", "orders"]
+    of_its_own_name = "WITH orders AS (SELECT * FROM orders WHERE paid) SELECT COUNT(*) FROM orders"
+    assert [one.name for one in queries.run(source, of_its_own_name).used] == ["orders"]
 
 
 @pytest.mark.parametrize(
@@ -68,6 +71,11 @@ def test_joins_conditions_and_codes(queries: TableQueries, source: Tables) -> No
         ("TIMESTAMP '2024-01-31 10:00:00.5'", "2024-01-31 10:00:00.500000"),
         ("TIME '10:00'", "10:00:00"),
         ("[1, NULL]", "[1, null]"),
+        ("[1.50, 2.25]", '["1.50", "2.25"]'),
+        ("['nan'::DOUBLE]", '["nan"]'),
+        ("MAP {DATE '2024-01-31': 1}", '{"2024-01-31": 1}'),
+        ("MAP {1: TIME '10:00', 2: NULL}", '{"1": "10:00:00", "2": null}'),
+        ("(SELECT histogram(amount) FROM (VALUES (0.10), (0.20)) AS t (amount))", '{"0.10": 1, "0.20": 1}'),
         ("{'a': 'é'}", '{"a": "é"}'),
         ("'\\xFF'::BLOB", "ff"),
         ("INTERVAL 2 DAY", "2 days, 0:00:00"),
@@ -194,8 +202,8 @@ def test_a_table_that_goes_is_gone_and_one_that_changes_has_changed() -> None:
 
 def test_a_table_that_goes_while_it_is_read_is_not_in_the_result() -> None:
     class Going(Tables):
-        def cells(self, keys):  # type: ignore[no-untyped-def]
-            found = super().cells(keys)
+        def cells(self, keys: Sequence[str], *, most: int | None = None) -> Mapping[str, bytes]:
+            found = super().cells(keys, most=most)
             self.remove(before)
             return found
 
@@ -341,6 +349,49 @@ async def test_first_rows_of_tables_that_are_long_wide_or_odd(queries: TableQuer
     assert rows(queries.run(tables, "SELECT COUNT(*), SUM(n) FROM long")) == [(30_000, 449_985_000)]
 
 
+async def test_of_tables_that_are_listed_only_the_beginning_is_read(queries: TableQueries) -> None:
+    class Watched(Tables):
+        def cells(self, keys: Sequence[str], *, most: int | None = None) -> Mapping[str, bytes]:
+            asked.append(most)
+            return super().cells(keys, most=most)
+
+    asked: list[int | None] = []
+    tables = Watched()
+    tables.add("file:///long.csv", "n\n" + "".join(f"{n}\n" for n in range(1000)))
+    assert "[0]\n  [1]" in (await TableTools(tables, queries).call("list_tables", "{}")).text
+    assert all(most is not None and most < 1_000_000 for most in asked)
+
+
+async def test_a_result_is_evidence_of_the_tables_that_it_is_from(tools: Toolboxes) -> None:
+    sql = "SELECT c.name, SUM(amount) FROM orders JOIN customers c ON c.id = customer GROUP BY ALL ORDER BY 1 LIMIT 1"
+    result = await tools.call("query_table", json.dumps({"sql": sql}))
+    assert {hit.passage.document for hit in result.hits} == {"file:///shop/orders.csv", "file:///shop/customers.csv"}
+    (computed,) = {hit.computed for hit in result.hits}
+    assert computed is not None
+    assert (computed.sql, computed.columns, computed.rows) == (sql, ("name", "sum(amount)"), ('["Kim", 20.00]',))
+    assert {(one.table, one.rows) for one in computed.tables} == {
+        ("customers", "rows 2 to 6"), ("orders", "rows 2 to 7"),
+    }  # fmt: skip
+    assert result.origins == {("file:///shop/orders.csv", 1), ("file:///shop/customers.csv", 1)}
+    listed = await tools.call("list_tables", '{"containing": "amount"}')
+    assert listed.origins == {("file:///shop/orders.csv", 1)}
+
+
+@pytest.mark.parametrize(
+    "sql",
+    [
+        "SELECT 70",
+        "WITH orders AS (SELECT 999 AS total) SELECT total FROM orders",
+        "WITH orders AS (SELECT 999 AS total) SELECT COLUMNS('t.*') FROM orders",  # DuckDB does not account for it
+    ],
+)
+async def test_what_no_table_says_is_evidence_of_nothing(tools: Toolboxes, sql: str) -> None:
+    result = await tools.call("query_table", json.dumps({"sql": sql}))
+    assert not result.failed
+    assert result.hits == ()
+    assert "orders.csv" not in result.text
+
+
 async def test_nothing_there(queries: TableQueries) -> None:
     tools = Toolboxes([TableTools(Tables(), queries)])
     assert (await tools.call("list_tables", "{}")).text == "There are no tables in the documents."
@@ -383,3 +434,67 @@ async def test_errors_tell_how_to_do_better(tools: Toolboxes, sql: str, hint: st
 async def test_arguments_that_are_none(tools: Toolboxes) -> None:
     for arguments in ("{}", '{"sql": 1}', '{"sql": "SELECT 1", "more": 1}', "[]"):
         assert (await tools.call("query_table", arguments)).failed
+
+
+# --- processes ----------------------------------------------------------------------------------------------
+
+ENDLESS = "SELECT COUNT(*) FROM range(1000000000000)"
+
+
+async def test_a_query_that_nobody_waits_for_any_more_gives_its_place_away(source: Tables) -> None:
+    queries = TableQueries(QueryLimits(max_seconds=30, threads=1))
+    try:
+        slow = [asyncio.create_task(queries.arun(source, f"{ENDLESS} WHERE {n} > 0")) for n in range(1, 9)]
+        await asyncio.sleep(0.3)
+        await asyncio.wait_for(asyncio.to_thread(len, ""), 5)  # the loop's own threads are free
+        for task in slow:
+            task.cancel()
+        await asyncio.gather(*slow, return_exceptions=True)
+        assert rows(await asyncio.wait_for(queries.arun(source, "SELECT 1"), 10)) == [(1,)]
+    finally:
+        queries.close()
+
+
+async def test_closing_ends_what_runs_and_what_waits(source: Tables) -> None:
+    queries = TableQueries(QueryLimits(max_seconds=30, threads=1))
+    asked = [asyncio.create_task(queries.arun(source, f"{ENDLESS} WHERE {n} > 0")) for n in range(1, 5)]
+    await asyncio.sleep(0.5)
+    queries.close()
+    failures = await asyncio.wait_for(asyncio.gather(*asked, return_exceptions=True), 10)
+    assert {type(one) for one in failures} == {ToolError}
+    assert {str(one).partition(".")[0] for one in failures} == {"The query was stopped"}
+    assert rows(await queries.arun(source, "SELECT 1")) == [(1,)]
+    queries.close()
+
+
+def test_a_table_that_cannot_be_loaded_spoils_no_other_query() -> None:
+    tables = shop()
+    broken = tables.add("file:///broken.csv", "n,day\n1,2024-01-31\n")
+    tables.damage(broken)
+    queries = TableQueries()
+    try:
+        for _ in range(2):
+            with pytest.raises(ToolError, match="could not be loaded"):
+                queries.run(tables, "SELECT * FROM broken, orders")
+            assert rows(queries.run(tables, "SELECT COUNT(*) FROM orders")) == [(6,)]
+    finally:
+        queries.close()
+
+
+def test_tables_that_come_and_go_elsewhere_cost_nothing() -> None:
+    tables = shop()
+    queries = TableQueries()
+    try:
+        assert rows(queries.run(tables, "SELECT COUNT(*) FROM orders")) == [(6,)]
+        other = tables.add("file:///other/prices.csv", "n\n1\n")
+        tables.reads.clear()
+        assert rows(queries.run(tables, "SELECT COUNT(*) FROM orders")) == [(6,)]
+        assert rows(queries.run(tables, "SELECT n FROM prices")) == [(1,)]
+        assert tables.reads == [other.key]  # the same process, which holds the orders already
+        assert {row[0] for row in rows(queries.run(tables, "SHOW TABLES"))} == {"customers", "orders", "prices"}
+        tables.remove(other)
+        assert {row[0] for row in rows(queries.run(tables, "SHOW TABLES"))} == {"customers", "orders"}
+        with pytest.raises(ToolError, match="no table"):
+            queries.run(tables, "SELECT n FROM prices")
+    finally:
+        queries.close()

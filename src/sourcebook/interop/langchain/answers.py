@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncGenerator, AsyncIterator, Iterator, Mapping
+from collections.abc import AsyncGenerator, AsyncIterator, Generator, Iterable, Iterator, Mapping
 from contextlib import aclosing, closing
 from functools import reduce
 from operator import add
@@ -21,8 +21,8 @@ from sourcebook.models.base import Switched
 from sourcebook.types import Answer, Citation, Filter, Scope, Unsupported
 
 if TYPE_CHECKING:
-    from sourcebook.blocking import BlockingSourcebook
     from sourcebook.book import Sourcebook
+    from sourcebook.book.blocking import BlockingSourcebook
     from sourcebook.prompt.cite import AnswerPart
 
 
@@ -55,13 +55,13 @@ class SourcebookAnswers(Runnable[Any, AIMessage]):
 
     def invoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> AIMessage:
         """The whole answer. Errors: ConfigError for an async book; those of `Sourcebook.ask`."""
-        return self._call_with_config(lambda asked: _whole(list(self._chunks(iter([asked])))), input, config)
+        return self._call_with_config(lambda asked: _whole(self._read(iter([asked]))), input, config)
 
     async def ainvoke(self, input: Any, config: RunnableConfig | None = None, **_: Any) -> AIMessage:
         """The whole answer. Errors: those of `Sourcebook.ask`."""
 
         async def asking(asked: Any) -> AIMessage:
-            return _whole([chunk async for chunk in self._achunks(_one(asked))])
+            return _whole([part async for part in self._aread(_one(asked))])
 
         return await self._acall_with_config(asking, input, config)
 
@@ -86,22 +86,31 @@ class SourcebookAnswers(Runnable[Any, AIMessage]):
             yield chunk
 
     def _chunks(self, asked: Iterator[Any]) -> Iterator[AIMessageChunk]:
-        book = blocking_book(self._book)
-        if book is None:
-            raise async_only("invoke", "ainvoke")
         reading = _Reading()
-        with closing(iterated(self._parts(book.book, list(asked)), loop_of(book))) as parts:
+        with closing(self._read(asked)) as parts:
             for part in parts:
                 yield from reading.chunks(part)
 
     async def _achunks(self, asked: AsyncIterator[Any]) -> AsyncIterator[AIMessageChunk]:
-        book = blocking_book(self._book)
-        parts = self._parts(self._book if book is None else book.book, [one async for one in asked])  # type: ignore[arg-type]
         reading = _Reading()
-        async with aclosing(followed(parts, None if book is None else loop_of(book))) as followed_parts:
-            async for part in followed_parts:
+        async with aclosing(self._aread(asked)) as parts:
+            async for part in parts:
                 for chunk in reading.chunks(part):
                     yield chunk
+
+    def _read(self, asked: Iterator[Any]) -> Generator[AnswerPart, None, None]:
+        book = blocking_book(self._book)
+        if book is None:
+            raise async_only("invoke", "ainvoke")
+        with closing(iterated(self._parts(book.book, list(asked)), loop_of(book))) as parts:
+            yield from parts
+
+    async def _aread(self, asked: AsyncIterator[Any]) -> AsyncGenerator[AnswerPart, None]:
+        book = blocking_book(self._book)
+        parts = self._parts(self._book if book is None else book.book, [one async for one in asked])  # type: ignore[arg-type]
+        async with aclosing(followed(parts, None if book is None else loop_of(book))) as followed_parts:
+            async for part in followed_parts:
+                yield part
 
     async def _parts(self, book: Sourcebook, asked: list[Any]) -> AsyncGenerator[AnswerPart, None]:
         question, conversation = _question(asked)
@@ -200,10 +209,31 @@ def _chunk(text: str, **block: Any) -> AIMessageChunk:
     return AIMessageChunk(content=[{"type": "text", "text": text, "index": 0, **block}])
 
 
-def _whole(chunks: list[AIMessageChunk]) -> AIMessage:
+def _whole(parts: Iterable[AnswerPart]) -> AIMessage:
+    """The answer of all parts, without those that were withdrawn."""
+    reading = _Reading()
+    chunks = [chunk for part in _standing(parts) for chunk in reading.chunks(part)]
     whole = message_chunk_to_message(reduce(add, chunks))
     assert isinstance(whole, AIMessage)
     return whole
+
+
+def _standing(parts: Iterable[AnswerPart]) -> list[AnswerPart]:
+    """The parts that hold in the end: where another model begins anew, what it does not keep is dropped."""
+    standing: list[tuple[int, AnswerPart]] = []  # with the characters of text before each
+    length = 0
+    for part in parts:
+        if isinstance(part, Switched):
+            kept, length = min(part.kept, length), min(part.kept, length)
+            standing = [
+                (at, one[: kept - at] if isinstance(one, str) else one)
+                for at, one in standing
+                if (at < kept if isinstance(one, str) else at <= kept)
+            ]
+            continue
+        standing.append((length, part))
+        length += len(part) if isinstance(part, str) else 0
+    return [one for _, one in standing]
 
 
 async def _one(asked: Any) -> AsyncIterator[Any]:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from langchain_core.language_models import BaseChatModel
 from langchain_core.language_models.base import LangSmithParams
-from langchain_core.output_parsers import BaseOutputParser, JsonOutputParser, PydanticOutputParser
+from langchain_core.output_parsers import BaseOutputParser
 from langchain_core.outputs import ChatGeneration, ChatGenerationChunk, ChatResult
 from langchain_core.runnables import RunnableMap, RunnablePassthrough
 from langchain_core.utils.function_calling import convert_to_json_schema, convert_to_openai_tool
@@ -21,6 +21,7 @@ from sourcebook.errors import InvalidRequest, ModelError
 from sourcebook.interop.calling import Calling, calling
 from sourcebook.interop.langchain.messages import to_ours
 from sourcebook.interop.langchain.replies import Chunks, as_theirs, message_of
+from sourcebook.interop.langchain.structured import WholeJson, WholeObject
 from sourcebook.models.base import Effort, JsonSchema, ModelRequest, Served, Tool
 
 if TYPE_CHECKING:
@@ -30,8 +31,6 @@ if TYPE_CHECKING:
     from langchain_core.runnables import Runnable
     from langchain_core.tools import BaseTool
     from pydantic import BaseModel
-
-_MOST_OUTPUT = 4096
 
 
 class SourcebookChatModel(BaseChatModel):
@@ -169,7 +168,7 @@ class SourcebookChatModel(BaseChatModel):
         request = ModelRequest(
             question=next((one.text for one in reversed(ours) if one.role == "user"), ""),
             messages=ours,
-            max_output_tokens=setting("max_tokens") or min(_MOST_OUTPUT, max(1, called.model.window // 2)),
+            max_output_tokens=called.most_output(setting("max_tokens")),
             temperature=setting("temperature"),
             top_p=setting("top_p"),
             seed=setting("seed"),
@@ -223,16 +222,19 @@ class SourcebookChatModel(BaseChatModel):
             return super().with_structured_output(schema, include_raw=include_raw, **kwargs)
         if kwargs:
             raise ValueError(f"Received unsupported arguments {kwargs}")
-        bare = isinstance(schema, Mapping) and "title" not in schema and "name" not in schema and "type" in schema
-        described = schema if bare else convert_to_json_schema(schema, strict=strict)
+        described: dict[str, Any]
+        if isinstance(schema, Mapping) and "title" not in schema and "name" not in schema and "type" in schema:
+            described = dict(schema)
+        else:
+            described = convert_to_json_schema(schema, strict=strict)
         model = self.bind(
             response_format={"type": "json_schema", "json_schema": {"name": "reply", "schema": described}},
             ls_structured_output_format={"kwargs": {"method": method}, "schema": schema},
         )
         parser: BaseOutputParser[Any] = (
-            PydanticOutputParser(pydantic_object=schema)
+            WholeObject(pydantic_object=schema)
             if isinstance(schema, type) and is_basemodel_subclass(schema)
-            else JsonOutputParser()
+            else WholeJson(shape=described)
         )
         if not include_raw:
             return model | parser

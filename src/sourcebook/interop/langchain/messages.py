@@ -22,11 +22,9 @@ from langchain_core.messages import (
 from langchain_core.messages.ai import InputTokenDetails, OutputTokenDetails, UsageMetadata
 
 from sourcebook.errors import InvalidRequest
+from sourcebook.interop.tool_calls import SIGNATURES, arguments_of, signed
 from sourcebook.models.base import Image, Message, Thought, ToolCall
 from sourcebook.types import Usage
-
-SIGNATURES = "tool_call_signatures"
-"""In an AIMessage's additional_kwargs: the vendor's signatures of its tool calls, by their ids."""
 
 _ROLES = {"system": "system", "developer": "system", "user": "user", "human": "user", "assistant": "assistant"}
 
@@ -83,13 +81,12 @@ def _to_theirs(message: Message) -> BaseMessage:
             status = "error" if message.failed else "success"
             return ToolMessage(_content(message), tool_call_id=message.tool_call_id or "", status=status)
     calls = [{"name": one.name, "args": _arguments(one), "id": one.id} for one in message.tool_calls]
-    signatures = {one.id: one.signature for one in message.tool_calls if one.signature}
-    signed = [thought for thought in message.thoughts if thought.signature]
-    extra: dict[str, Any] = {"additional_kwargs": {SIGNATURES: signatures}} if signatures else {}
-    if not signed:
+    thoughts = [thought for thought in message.thoughts if thought.signature]
+    extra: dict[str, Any] = {"additional_kwargs": kept} if (kept := signed(message.tool_calls)) else {}
+    if not thoughts:
         return AIMessage(message.text, tool_calls=calls, **extra)
     blocks: list[str | dict[Any, Any]] = [
-        {"type": "reasoning", "reasoning": one.text, "extras": {"signature": one.signature}} for one in signed
+        {"type": "reasoning", "reasoning": one.text, "extras": {"signature": one.signature}} for one in thoughts
     ]
     if message.text:
         blocks.append({"type": "text", "text": message.text})
@@ -170,15 +167,6 @@ def _content(message: Message) -> str | list[str | dict[Any, Any]]:
 def _arguments(call: ToolCall) -> dict[str, Any]:
     arguments = arguments_of(call)
     return {} if arguments is None else arguments
-
-
-def arguments_of(call: ToolCall) -> dict[str, Any] | None:
-    """A call's arguments; None if they are not an object of JSON."""
-    try:
-        read = json.loads(call.arguments or "{}")
-    except ValueError:
-        return None
-    return read if isinstance(read, dict) else None
 
 
 # --- usage ------------------------------------------------------------------------------------------------------

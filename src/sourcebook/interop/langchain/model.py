@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from hashlib import sha256
@@ -15,13 +13,16 @@ from langchain_core.messages import AIMessage, AIMessageChunk, BaseMessage, conv
 from langchain_core.messages.ai import add_usage
 from langchain_core.runnables import Runnable
 from langchain_core.runnables.base import RunnableBindingBase
+from langchain_core.runnables.fallbacks import RunnableWithFallbacks
 
-from sourcebook.errors import ConfigError, DeadlineExceeded, InvalidReply, InvalidRequest, ModelError
-from sourcebook.interop.counting import Counter, Known, estimate
+from sourcebook.errors import InvalidReply, InvalidRequest, ModelError
+from sourcebook.interop.counting import Counter, Known, counted_usage, counter_of, estimate
+from sourcebook.interop.deadlines import in_time
 from sourcebook.interop.failures import model_error
 from sourcebook.interop.finishing import finish_reason
-from sourcebook.interop.langchain.messages import SIGNATURES, to_theirs, usage_of
-from sourcebook.interop.naming import named_object
+from sourcebook.interop.langchain.messages import to_theirs, usage_of
+from sourcebook.interop.naming import opened
+from sourcebook.interop.tool_calls import SIGNATURES
 from sourcebook.models.base import (
     Capabilities,
     Finish,
@@ -34,6 +35,7 @@ from sourcebook.models.base import (
     ToolCall,
     ToolCallPart,
 )
+from sourcebook.models.formats.turns import begun
 from sourcebook.models.wire import to_json
 from sourcebook.types import Usage
 
@@ -93,7 +95,9 @@ class LangChainModel:
         """Nothing: the chat model belongs to whoever made it."""
 
     def body(self, request: ModelRequest) -> bytes:
-        """What LangChain is handed, as JSON. The bytes that it sends to the vendor are its own."""
+        """What LangChain is handed, as JSON; what bytes it sends the vendor is its affair. Errors: InvalidRequest."""
+        if begun(request.messages) is not None:
+            raise InvalidRequest(f"{self.name} does not go on with a reply that was begun", provider=self.provider)
         messages = convert_to_openai_messages(to_theirs(request.messages))
         return to_json({"messages": messages, **_settings(request)})
 
@@ -165,22 +169,13 @@ class LangChainModel:
             yield TextPart(text=text)
 
     async def _in_time(self, work: Any, request: ModelRequest, reply: _Reply) -> Any:
-        left = None if request.deadline is None else max(0.0, request.deadline - time.monotonic())
-        deadline = asyncio.timeout(left)
-        try:
-            async with deadline:
-                return await work
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
-            message = f"{self.name} had not finished by the deadline"
-            raise DeadlineExceeded(message, provider=self.provider, text="".join(reply.text)) from error
+        return await in_time(work, request, name=self.name, provider=self.provider, text=lambda: "".join(reply.text))
 
     def _set(self, request: ModelRequest) -> Any:
         """The chat model with the request's settings, as far as it has fields for them."""
-        model = self._chat_model
-        if not isinstance(model, BaseChatModel):
-            return model
+        return _changed(self._chat_model, lambda model: self._with_settings(model, request))
+
+    def _with_settings(self, model: BaseChatModel, request: ModelRequest) -> BaseChatModel:
         changes: dict[str, object] = {}
         for names, value in (
             (_LIMITS, request.max_output_tokens),
@@ -196,13 +191,7 @@ class LangChainModel:
         """As the vendor counted; without that, as we do."""
         if reply.usage is not None:
             return usage_of(reply.usage)
-        prompt = "\n".join(message.text for message in request.messages)
-        return Usage(
-            input_tokens=self._count(prompt),
-            output_tokens=self._count("".join(reply.text)),
-            counted_by=self._counted_by,
-            exact=False,
-        )
+        return counted_usage(request, "".join(reply.text), count=self._count, counted_by=self._counted_by)
 
 
 def open_langchain(
@@ -216,21 +205,15 @@ def open_langchain(
 
     known: (provider, model) -> what is known of the model. count: tokenizer -> what counts by it. Errors: ConfigError.
     """
-    found, window = named_object(url)
-    if not isinstance(found, Runnable) and callable(found):
-        found = found()
-    if not isinstance(found, Runnable):
-        raise ConfigError(
-            f"{url!r} is a {type(found).__name__}", remedy="Name a LangChain chat model, or a function that makes one"
-        )
+    found, window = opened(url, Runnable, "a LangChain chat model")  # type: ignore[type-abstract]
     made = LangChainModel(found, window=window or None)
     data = None if known is None else known(made.provider, made.model)
-    counter = None if count is None else count(data.tokenizer if data is not None else "")
+    counter, counted_by = counter_of(data, count)
     return LangChainModel(
         found,
         window=window or _profiled(found) or (data.window if data is not None else 0) or None,
-        count=None if counter is None else counter.count,
-        counted_by="estimate" if counter is None else counter.name,
+        count=counter,
+        counted_by=counted_by,
     )
 
 
@@ -276,8 +259,11 @@ class _Reply:
         if index is None:
             index = piece.get("id") or len(self.chunks)
         call = self.chunks.setdefault(index, {"id": "", "name": "", "args": ""})
-        for name in call:
-            call[name] += piece.get(name) or ""
+        for name in ("id", "name"):
+            said = piece.get(name) or ""
+            if said != call[name]:  # some vendors say it again with each piece
+                call[name] += said
+        call["args"] += piece.get("args") or ""
 
     def calls(self) -> list[ToolCall]:
         """The tool calls, whole, with the arguments as the model wrote them."""
@@ -314,6 +300,18 @@ def _calls(message: AIMessage) -> list[ToolCall]:
 # --- the chat model -----------------------------------------------------------------------------------------------
 
 _LIMITS: Final = ("max_tokens", "max_output_tokens", "max_completion_tokens", "num_predict", "max_new_tokens")
+
+
+def _changed(model: Any, change: Callable[[BaseChatModel], BaseChatModel]) -> Any:
+    """The model with the change made to every chat model within bindings, retries and fallbacks."""
+    if isinstance(model, BaseChatModel):
+        return change(model)
+    if isinstance(model, RunnableBindingBase):
+        return model.model_copy(update={"bound": _changed(model.bound, change)})
+    if isinstance(model, RunnableWithFallbacks):
+        others = [_changed(one, change) for one in model.fallbacks]
+        return model.model_copy(update={"runnable": _changed(model.runnable, change), "fallbacks": others})
+    return model
 
 
 def _inner(model: object) -> BaseChatModel | None:

@@ -20,7 +20,8 @@ from sourcebook.errors import (
     Refused,
     Unavailable,
 )
-from sourcebook.interop.langchain.messages import SIGNATURES, arguments_of, usage_metadata
+from sourcebook.interop.langchain.messages import usage_metadata
+from sourcebook.interop.tool_calls import arguments_of, signed
 from sourcebook.models.base import (
     Completion,
     Finish,
@@ -53,7 +54,7 @@ def message_of(completion: Completion) -> AIMessage:
         invalid_tool_calls=broken,
         usage_metadata=usage_metadata(completion.finish.usage),
         response_metadata=_metadata(completion.finish, completion.switched),
-        additional_kwargs=_signed(completion.tool_calls),
+        additional_kwargs=signed(completion.tool_calls),
     )
 
 
@@ -84,7 +85,7 @@ class Chunks:
                 chunk = tool_call_chunk(
                     name=call.name, args=call.arguments or "{}", id=call.id, index=len(self._calls) - 1
                 )
-                return AIMessageChunk(content="", tool_call_chunks=[chunk], additional_kwargs=_signed((call,)))
+                return AIMessageChunk(content="", tool_call_chunks=[chunk], additional_kwargs=signed((call,)))
             case Switched():
                 self._switched.append(event)
                 text = "".join(self._text)
@@ -110,11 +111,6 @@ class Chunks:
 def _reasoning(text: str, signature: str) -> dict[Any, Any]:
     block: dict[Any, Any] = {"type": "reasoning", "reasoning": text}
     return {**block, "extras": {"signature": signature}} if signature else block
-
-
-def _signed(calls: tuple[ToolCall, ...]) -> dict[str, Any]:
-    signatures = {call.id: call.signature for call in calls if call.signature}
-    return {SIGNATURES: signatures} if signatures else {}
 
 
 def _metadata(finish: Finish, switched: tuple[Switched, ...]) -> dict[str, Any]:

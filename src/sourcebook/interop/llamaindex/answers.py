@@ -17,8 +17,8 @@ if TYPE_CHECKING:
     from llama_index.core.prompts.mixin import PromptMixinType
     from llama_index.core.schema import QueryBundle
 
-    from sourcebook.blocking import BlockingSourcebook
     from sourcebook.book import Sourcebook
+    from sourcebook.book.blocking import BlockingSourcebook
     from sourcebook.types import Answer, Filter, Scope
 
 

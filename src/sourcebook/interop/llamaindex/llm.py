@@ -33,8 +33,6 @@ if TYPE_CHECKING:
     from llama_index.core.prompts import BasePromptTemplate
     from llama_index.core.tools.types import BaseTool
 
-_MOST_OUTPUT = 4096
-
 
 class SourcebookLLM(FunctionCallingLLM):
     """Any of our models as a LlamaIndex LLM.
@@ -255,7 +253,7 @@ class SourcebookLLM(FunctionCallingLLM):
     # --- the request --------------------------------------------------------------------------------------------
 
     def _most(self) -> int:
-        return self.max_tokens or min(_MOST_OUTPUT, max(1, self._calling.model.window // 2))
+        return self._calling.most_output(self.max_tokens)
 
     def _request(
         self, messages: Sequence[ChatMessage], given: dict[str, Any], *, streamed: bool = True

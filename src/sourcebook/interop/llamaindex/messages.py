@@ -21,6 +21,7 @@ from llama_index.core.base.llms.types import (
 )
 
 from sourcebook.errors import Interrupted, InvalidRequest
+from sourcebook.interop.tool_calls import SIGNATURES, arguments_of, signed
 from sourcebook.models.base import (
     Completion,
     Finish,
@@ -34,9 +35,6 @@ from sourcebook.models.base import (
     ToolCall,
     ToolCallPart,
 )
-
-SIGNATURES = "tool_call_signatures"
-"""In an assistant message's additional_kwargs: the vendor's signatures of its tool calls, by their ids."""
 
 _ASSISTANT = {MessageRole.ASSISTANT, MessageRole.CHATBOT, MessageRole.MODEL}
 _TOOL = {MessageRole.TOOL, MessageRole.FUNCTION}
@@ -85,7 +83,7 @@ def _to_theirs(message: Message) -> ChatMessage:
         where: dict[str, Any] = {"url": image.url} if image.data is None else {"image": image.data}
         blocks.append(ImageBlock(image_mimetype=image.media_type, **where))
     blocks.extend(_call_block(call) for call in message.tool_calls)
-    extra = {"tool_call_id": message.tool_call_id} if message.role == "tool" else _signed(message.tool_calls)
+    extra = {"tool_call_id": message.tool_call_id} if message.role == "tool" else signed(message.tool_calls)
     return ChatMessage(role=MessageRole(message.role), blocks=blocks, additional_kwargs=extra)
 
 
@@ -162,7 +160,7 @@ def _message(text: str, thoughts: Iterable[Thought], calls: Iterable[ToolCall]) 
     ]
     blocks.append(TextBlock(text=text))
     blocks.extend(_call_block(call) for call in calls)
-    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=_signed(calls))
+    return ChatMessage(role=MessageRole.ASSISTANT, blocks=blocks, additional_kwargs=signed(calls))
 
 
 # --- what a message holds ---------------------------------------------------------------------------------------
@@ -218,17 +216,3 @@ def _call_block(call: ToolCall) -> ToolCallBlock:
     arguments = arguments_of(call)
     kwargs = call.arguments if arguments is None else arguments
     return ToolCallBlock(tool_call_id=call.id, tool_name=call.name, tool_kwargs=kwargs)
-
-
-def arguments_of(call: ToolCall) -> dict[str, Any] | None:
-    """A call's arguments; None if they are not an object of JSON."""
-    try:
-        read = json.loads(call.arguments or "{}")
-    except ValueError:
-        return None
-    return read if isinstance(read, dict) else None
-
-
-def _signed(calls: Iterable[ToolCall]) -> dict[str, Any]:
-    signatures = {call.id: call.signature for call in calls if call.signature}
-    return {SIGNATURES: signatures} if signatures else {}

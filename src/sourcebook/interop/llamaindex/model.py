@@ -2,9 +2,7 @@
 
 from __future__ import annotations
 
-import asyncio
 import json
-import time
 from collections.abc import AsyncGenerator, Callable, Mapping
 from contextlib import aclosing
 from hashlib import sha256
@@ -14,16 +12,17 @@ from llama_index.core.base.llms.types import ChatMessage, ChatResponse, Thinking
 from llama_index.core.bridge.pydantic import BaseModel, ConfigDict
 from llama_index.core.callbacks.token_counting import get_tokens_from_response
 from llama_index.core.llms.function_calling import FunctionCallingLLM
-from llama_index.core.llms.llm import LLM
+from llama_index.core.llms.llm import LLM, ToolSelection
 from llama_index.core.prompts import ChatPromptTemplate
 from llama_index.core.tools.types import BaseTool, ToolMetadata, ToolOutput
 
-from sourcebook.errors import ConfigError, DeadlineExceeded, InvalidReply, InvalidRequest, ModelError, ToolError
-from sourcebook.interop.counting import Counter, Known, estimate
+from sourcebook.errors import InvalidReply, InvalidRequest, ModelError, ToolError
+from sourcebook.interop.counting import Counter, Known, counted_usage, counter_of, estimate
+from sourcebook.interop.deadlines import in_time
 from sourcebook.interop.failures import model_error
 from sourcebook.interop.finishing import finish_reason
 from sourcebook.interop.llamaindex.messages import to_theirs
-from sourcebook.interop.naming import named_object
+from sourcebook.interop.naming import opened
 from sourcebook.models.base import (
     Capabilities,
     Finish,
@@ -36,6 +35,7 @@ from sourcebook.models.base import (
     ToolCallPart,
 )
 from sourcebook.models.formats.stopping import StopSequences
+from sourcebook.models.formats.turns import begun
 from sourcebook.models.wire import to_json
 from sourcebook.types import Usage
 
@@ -86,7 +86,9 @@ class LlamaIndexModel:
         """Nothing: the LLM belongs to whoever made it."""
 
     def body(self, request: ModelRequest) -> bytes:
-        """What LlamaIndex is handed, as JSON. The bytes that it sends to the vendor are its own."""
+        """What LlamaIndex is handed, as JSON; what bytes it sends the vendor is its affair. Errors: InvalidRequest."""
+        if begun(request.messages) is not None:
+            raise InvalidRequest(f"{self.name} does not go on with a reply that was begun", provider=self.provider)
         messages = [message.model_dump(mode="json") for message in to_theirs(request.messages)]
         settings = {
             **_changes(self._llm, request),
@@ -144,7 +146,7 @@ class LlamaIndexModel:
         for event in reply.rest():
             yield event
         if tools and reply.last is not None and not reply.stopped:
-            for number, call in enumerate(llm.get_tool_calls_from_response(reply.last, error_on_no_tool_call=False)):
+            for number, call in enumerate(self._calls(llm, reply.last)):
                 reply.called = True
                 arguments = json.dumps(call.tool_kwargs, ensure_ascii=False)
                 name = call.tool_id or f"call_{number}"
@@ -164,17 +166,15 @@ class LlamaIndexModel:
         reply.written.append(text)
         yield TextPart(text=text)
 
-    async def _in_time(self, work: Any, request: ModelRequest, reply: _Reply) -> Any:
-        left = None if request.deadline is None else max(0.0, request.deadline - time.monotonic())
-        deadline = asyncio.timeout(left)
+    def _calls(self, llm: FunctionCallingLLM, response: ChatResponse) -> list[ToolSelection]:
         try:
-            async with deadline:
-                return await work
-        except TimeoutError as error:
-            if not deadline.expired():
-                raise
-            message = f"{self.name} had not finished by the deadline"
-            raise DeadlineExceeded(message, provider=self.provider, text=reply.text) from error
+            return llm.get_tool_calls_from_response(response, error_on_no_tool_call=False)
+        except ValueError as error:  # arguments that are no JSON
+            message = f"{self.name} asks for a tool in a way that cannot be read: {error}"
+            raise InvalidReply(message, provider=self.provider) from error
+
+    async def _in_time(self, work: Any, request: ModelRequest, reply: _Reply) -> Any:
+        return await in_time(work, request, name=self.name, provider=self.provider, text=lambda: reply.text)
 
     def _set(self, request: ModelRequest) -> Any:
         """The LLM with the request's settings, as far as it has fields for them."""
@@ -191,9 +191,7 @@ class LlamaIndexModel:
             into, out = into or told.get("prompt_tokens") or 0, out or told.get("completion_tokens") or 0
             if into or out:
                 return Usage(input_tokens=into, output_tokens=out, counted_by="vendor")
-        prompt = "\n".join(message.text for message in request.messages)
-        into, out = self._count(prompt), self._count(reply.text)
-        return Usage(input_tokens=into, output_tokens=out, counted_by=self._counted_by, exact=False)
+        return counted_usage(request, reply.text, count=self._count, counted_by=self._counted_by)
 
 
 def open_llamaindex(
@@ -207,20 +205,10 @@ def open_llamaindex(
 
     known: (provider, model) -> what is known of the model. count: tokenizer -> what counts by it. Errors: ConfigError.
     """
-    found, window = named_object(url)
-    if not isinstance(found, LLM) and callable(found):
-        found = found()
-    if not isinstance(found, LLM):
-        remedy = "Name an LLM of LlamaIndex, or a function that makes one"
-        raise ConfigError(f"{url!r} is a {type(found).__name__}", remedy=remedy)
+    found, window = opened(url, LLM, "an LLM of LlamaIndex")  # type: ignore[type-abstract]
     data = None if known is None else known(_provider(found), found.metadata.model_name)
-    counter = None if count is None else count(data.tokenizer if data is not None else "")
-    return LlamaIndexModel(
-        found,
-        window=window or None,
-        count=None if counter is None else counter.count,
-        counted_by="estimate" if counter is None else counter.name,
-    )
+    counter, counted_by = counter_of(data, count)
+    return LlamaIndexModel(found, window=window or None, count=counter, counted_by=counted_by)
 
 
 # --- the reply ----------------------------------------------------------------------------------------------------

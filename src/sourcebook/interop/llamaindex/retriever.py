@@ -12,8 +12,8 @@ from sourcebook.interop.calling import blocking_book
 from sourcebook.interop.passages import async_only, metadata_of
 
 if TYPE_CHECKING:
-    from sourcebook.blocking import BlockingSourcebook
     from sourcebook.book import Sourcebook
+    from sourcebook.book.blocking import BlockingSourcebook
     from sourcebook.types import Filter, Hit, Scope
 
 _NOT_FOR_PROMPTS = [

@@ -12,7 +12,7 @@ import queue
 import threading
 import time
 from collections.abc import Collection, Sequence
-from concurrent.futures import Future, InvalidStateError
+from concurrent.futures import CancelledError, Future, InvalidStateError
 from contextlib import suppress
 from dataclasses import dataclass, field
 from typing import Protocol
@@ -48,11 +48,16 @@ class Accounts(Protocol):
         ...
 
 
+Wanted = tuple[Reservation, Future[None]]
+_Order = CallRecord | str | Wanted | Future[None] | None
+"""To settle; to release; to reserve; to say when all before it is written; to end."""
+
+
 @dataclass(slots=True)
 class _Batch:
     settle: list[CallRecord] = field(default_factory=list)
     release: list[str] = field(default_factory=list)
-    reserve: list[tuple[Reservation, Future[None]]] = field(default_factory=list)
+    reserve: list[Wanted] = field(default_factory=list)
     flushed: list[Future[None]] = field(default_factory=list)
     last: bool = False
 
@@ -60,30 +65,71 @@ class _Batch:
     def waited_for(self) -> bool:
         return bool(self.reserve or self.flushed or self.last)
 
+    def take_back(self, call_id: str) -> None:
+        """Release what was held, or is about to be: its caller has gone, and may have gone since it was ordered."""
+        self.release.append(call_id)
+        for place, (wanted, answer) in enumerate(self.reserve):
+            if wanted.id == call_id:
+                _fail(answer, CancelledError())
+                del self.reserve[place]
+                return
+
 
 class Bookkeeper:
     """Reserves and settles for all models of a process. Any thread and any event loop may use it."""
 
     def __init__(self, accounts: Accounts) -> None:
         self._accounts = accounts
-        self._orders: queue.SimpleQueue[CallRecord | str | tuple[Reservation, Future[None]] | Future[None] | None] = (
-            queue.SimpleQueue()
-        )
+        self._orders: queue.SimpleQueue[_Order] = queue.SimpleQueue()
         self._held: set[str] = set()
-        self._renewed = time.monotonic()
-        self._budgets: frozenset[tuple[str, str]] = frozenset()
+        self._renewed = _clocks()
+        self._budgets: frozenset[tuple[str, str]] | None = None
         self._budgets_read = float("-inf")
+        self._reading: Future[None] | None = None
         self._thread: threading.Thread | None = None
         self._starting = threading.Lock()
         self._closed = False
 
-    def budgeted(self, tenant: str, account: str) -> bool:
-        """Whether a budget binds this account. One that another process sets is heeded within a second."""
-        now = time.monotonic()
-        if now - self._budgets_read > _FRESH:
+    async def budgeted(self, tenant: str, account: str) -> bool:
+        """Whether a budget binds this account. One that another process sets is heeded within a second.
+
+        The database is asked twice a second at most, and not by the thread that writes: who has no budget does not
+        wait for that, and while calls follow each other, for nothing at all. Errors: CatalogError if the database could
+        never be asked; afterwards the last answer holds.
+        """
+        age = time.monotonic() - self._budgets_read
+        if age > _FRESH / 2:
+            reading = self._read_budgets()
+            if age > _FRESH:
+                await asyncio.shield(asyncio.wrap_future(reading))
+        budgets = self._budgets or frozenset()
+        return (tenant, account) in budgets or (tenant, WHOLE_TENANT) in budgets
+
+    def _read_budgets(self) -> Future[None]:
+        """The reading under way, for whoever wants to know the budgets meanwhile."""
+        with self._starting:
+            if self._reading is None:
+                self._reading = Future()
+                threading.Thread(
+                    target=self._read, args=(self._reading,), name="sourcebook-budgets", daemon=True
+                ).start()
+            return self._reading
+
+    def _read(self, reading: Future[None]) -> None:
+        failure: BaseException | None = None
+        try:
             self._budgets = self._accounts.budgeted()
-            self._budgets_read = now
-        return (tenant, account) in self._budgets or (tenant, WHOLE_TENANT) in self._budgets
+        except Exception as error:  # handed to whoever waits
+            failure = error
+        with self._starting:
+            self._reading = None
+        if failure is not None and self._budgets is None:
+            reading.set_exception(failure)
+            return
+        if failure is not None:
+            log.warning("The budgets could not be read; those of before hold: %s", failure)
+        self._budgets_read = time.monotonic()
+        reading.set_result(None)
 
     async def reserve(self, wanted: Reservation) -> None:
         """Hold money for a call; returns once it is held. Errors: BudgetExceeded, CatalogError.
@@ -101,7 +147,7 @@ class Bookkeeper:
 
     def settle(self, call: CallRecord) -> None:
         """Put a call into the ledger, in place of what was held for it. Returns at once; `close` waits for it."""
-        if call.reserved and call.usage.cost > call.reserved:
+        if call.reserved and call.usage.exact and call.usage.cost > call.reserved:
             log.warning(
                 "%s charged %d micro-dollars for a call for which %d had been held", call.model, call.usage.cost,
                 call.reserved,
@@ -134,7 +180,7 @@ class Bookkeeper:
             self._orders.put(None)
             await asyncio.shield(asyncio.to_thread(thread.join))
 
-    def _order(self, order: CallRecord | str | tuple[Reservation, Future[None]] | Future[None]) -> None:
+    def _order(self, order: _Order) -> None:
         with self._starting:
             if self._closed:
                 raise SourcebookError("The usage ledger is closed", remedy="Open the book again")
@@ -149,22 +195,11 @@ class Bookkeeper:
         kept = _Batch()  # what could not be written
         while True:
             batch = self._next(kept)
-            kept = _Batch()
-            try:
-                self._write(batch)
-            except BaseException as error:
-                for _, answer in batch.reserve:
-                    _fail(answer, error)
-                for answer in batch.flushed:
-                    _fail(answer, error)
-                if batch.last or not isinstance(error, SourcebookError):
-                    log.exception("%d calls could not be put into the usage ledger", len(batch.settle))
-                else:
-                    kept = _Batch(settle=batch.settle, release=batch.release)
-                    log.warning("%d calls wait to be put into the usage ledger: %s", len(kept.settle), error)
-                    time.sleep(0.0 if batch.waited_for else _RETRY)
+            kept = self._written(batch)
             if batch.last:
                 return
+            if (kept.settle or kept.release) and not batch.waited_for:
+                time.sleep(_RETRY)
 
     def _next(self, batch: _Batch) -> _Batch:
         """The orders that are there; nobody waiting, a few more that come at once. Empty when it is time to renew."""
@@ -181,14 +216,12 @@ class Bookkeeper:
             pass
         return batch
 
-    def _sort(
-        self, order: CallRecord | str | tuple[Reservation, Future[None]] | Future[None] | None, batch: _Batch
-    ) -> None:
+    def _sort(self, order: _Order, batch: _Batch) -> None:
         match order:
             case CallRecord():
                 batch.settle.append(order)
             case str():
-                batch.release.append(order)
+                batch.take_back(order)
             case tuple():
                 if order[1].set_running_or_notify_cancel():
                     batch.reserve.append(order)
@@ -198,29 +231,106 @@ class Bookkeeper:
             case None:
                 batch.last = True
 
-    def _write(self, batch: _Batch) -> None:
-        renew = self._held if time.monotonic() - self._renewed >= _RENEW else ()
-        if batch.settle or batch.release or batch.reserve or renew:
-            results = self._accounts.enter(
-                settle=batch.settle,
-                release=batch.release,
-                renew=[*renew],
-                reserve=[wanted for wanted, _ in batch.reserve],
-            )
-            self._held.difference_update(one.id for one in batch.settle)
-            self._held.difference_update(batch.release)
-            if renew:
-                self._renewed = time.monotonic()
-            if batch.reserve and not self._held:
-                self._renewed = time.monotonic()
-            for (wanted, answer), refused in zip(batch.reserve, results, strict=True):
-                if refused is None:
-                    self._held.add(wanted.id)
-                    answer.set_result(None)
-                else:
-                    answer.set_exception(refused)
-        for answer in batch.flushed:
-            answer.set_result(None)
+    def _written(self, batch: _Batch) -> _Batch:
+        """Write the batch. What of it could not be written now, and is to be tried again."""
+        kept = _Batch()
+        failure: Exception | None = None
+        try:
+            self._enter(settle=batch.settle, release=batch.release, reserve=batch.reserve)
+        except Exception as error:  # one order must not be the end of the others
+            if batch.settle or batch.release:
+                kept, failure = self._settled_apart(batch, error)
+            self._reserved_apart(batch.reserve, error, hopeless=failure is not None or self._is_alone(batch))
+        for flushed in batch.flushed:
+            if failure is not None:
+                _fail(flushed, failure)
+            else:
+                flushed.set_result(None)
+        return kept
+
+    def _enter(
+        self,
+        *,
+        settle: Sequence[CallRecord] = (),
+        release: Sequence[str] = (),
+        reserve: Sequence[Wanted] = (),
+    ) -> None:
+        """One transaction, in which what runs is held on if it is time."""
+        renewing = bool(self._held) and any(
+            now - then >= _RENEW for now, then in zip(_clocks(), self._renewed, strict=True)
+        )
+        if not (settle or release or reserve or renewing):
+            return
+        results = self._accounts.enter(
+            settle=settle,
+            release=release,
+            renew=[*self._held] if renewing else [],
+            reserve=[wanted for wanted, _ in reserve],
+        )
+        self._held.difference_update(one.id for one in settle)
+        self._held.difference_update(release)
+        if renewing or (reserve and not self._held):
+            self._renewed = _clocks()
+        for (wanted, answer), refused in zip(reserve, results, strict=True):
+            if refused is None:
+                self._held.add(wanted.id)
+                answer.set_result(None)
+            else:
+                answer.set_exception(refused)
+
+    def _settled_apart(self, batch: _Batch, error: Exception) -> tuple[_Batch, Exception | None]:
+        """After a failure, each call by itself: what is to be tried again, and why, if anything is.
+
+        Where the database writes nothing at all, everything is. Where it does, and does not take one call, that one
+        is dropped. What was held for it is not held on, and the ledger will have it as lost, at that amount.
+        """
+        settle = batch.settle
+        while self._writes(batch.release):
+            if not settle:
+                return _Batch(), None
+            call, *settle = settle
+            try:
+                self._enter(settle=[call])
+            except Exception as refusal:
+                if not self._writes():
+                    settle = [call, *settle]
+                    break
+                self._held.discard(call.id)
+                log.error("A call could not be put into the usage ledger: %s", call, exc_info=refusal)  # noqa: TRY400
+        if batch.last:
+            log.error("%d calls could not be put into the usage ledger", len(settle), exc_info=error)
+        else:
+            log.warning("%d calls wait to be put into the usage ledger: %s", len(settle), error)
+        return _Batch(settle=settle, release=batch.release), error
+
+    @staticmethod
+    def _is_alone(batch: _Batch) -> bool:
+        return len(batch.reserve) == 1 and not batch.settle and not batch.release
+
+    def _reserved_apart(self, reserve: Sequence[Wanted], error: Exception, *, hopeless: bool) -> None:
+        """After a failure, each reservation by itself; whoever waits for one that fails is told."""
+        for one in reserve:
+            if hopeless:
+                _fail(one[1], error)
+                continue
+            try:
+                self._enter(reserve=[one])
+            except Exception as refusal:
+                _fail(one[1], refusal)
+                hopeless = not self._writes()
+
+    def _writes(self, release: Sequence[str] = ()) -> bool:
+        """Whether the database writes at all."""
+        try:
+            self._enter(release=release or [""])
+        except Exception:
+            return False
+        return True
+
+
+def _clocks() -> tuple[float, float]:
+    """The monotonic clock and the one on the wall: the first may stand still while the machine sleeps."""
+    return time.monotonic(), time.time()
 
 
 def _fail(answer: Future[None], error: BaseException) -> None:

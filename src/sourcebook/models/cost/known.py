@@ -99,13 +99,14 @@ class KnownModel:
 
     def rates_for(self, prompt_tokens: int, day: date | None = None) -> Rates | None:
         """The rates of a call with a prompt of this length on a day (UTC; None: today); None if it is free."""
+        if not self.rates:
+            return None
         day = day or datetime.now(UTC).date()
-        begun = [one for one in self.rates if one.since <= day]
-        if not begun:
-            return self.rates[0] if self.rates else None
-        newest = max(one.since for one in begun)
-        fitting = [one for one in begun if one.since == newest and one.above <= max(prompt_tokens - 1, 0)]
-        return max(fitting, key=lambda one: one.above)
+        begun = [one.since for one in self.rates if one.since <= day]
+        since = max(begun) if begun else min(one.since for one in self.rates)
+        tiers = sorted((one for one in self.rates if one.since == since), key=lambda one: one.above)
+        fitting = [one for one in tiers if one.above < max(prompt_tokens, 1)]
+        return fitting[-1] if fitting else tiers[0]
 
 
 def known(provider: str, model: str, extra: Path | None = None) -> KnownModel | None:
@@ -249,6 +250,13 @@ def _checked(row: dict[str, Any], providers: Mapping[str, Any], path: Path, numb
                 )
         if not {"input", "output"} <= price.keys():
             raise wrong("has prices without input and output", "Name both")
+    prices = row.get("prices", ())
+    for since in {price.get("since", date.min) for price in prices}:
+        if not any(price.get("since", date.min) == since and not price.get("above") for price in prices):
+            raise wrong(
+                f"has prices {f'from {since} ' if since > date.min else ''}for long prompts only",
+                "Name those of short prompts beside them, without `above`",
+            )
     for name, fields_of in (("image", ImageRule), ("overhead", Overhead)):
         known_fields = {one.name for one in fields(fields_of)}
         if not known_fields.issuperset(row.get(name, {})):

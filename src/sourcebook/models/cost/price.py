@@ -64,7 +64,7 @@ def estimate(
     """What a call will cost, before it is made. counter: None takes the one for the model's tokenizer."""
     counter = counter or counter_for(known.tokenizer)
     prompt = prompt_tokens(request, counter.count, overhead=known.overhead, known=known)
-    reply = min(request.max_output_tokens, known.output or request.max_output_tokens)
+    reply = longest_reply(request, known)
     rates = known.rates_for(prompt, day)
     if known.free or rates is None:
         low = high = 0
@@ -84,6 +84,11 @@ def estimate(
         counted_by=counter.name,
         priced=known.priced,
     )
+
+
+def longest_reply(request: ModelRequest, known: KnownModel | None) -> int:
+    """Tokens that the model may write."""
+    return min(request.max_output_tokens, (known.output if known is not None else 0) or request.max_output_tokens)
 
 
 def dearest(rates: Rates) -> int:

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sourcebook.errors import InvalidRequest, ModelError
+from sourcebook.errors import ModelError
 from sourcebook.models.base import (
     Capabilities,
     Finish,
@@ -20,13 +20,15 @@ from sourcebook.models.base import (
     TextPart,
     ToolCall,
 )
-from sourcebook.models.formats.anthropic_request import messages_body, reply_tool_of
-from sourcebook.models.formats.claude import REDACTED, SIGNED, Generation, generation_of, marked_with
+from sourcebook.models.formats.anthropic_request import messages_body
+from sourcebook.models.formats.claude import REDACTED, SIGNED, Generation, generation_of, marked_with, reply_tool_of
 from sourcebook.models.formats.replies import ReplyTool, finished_calls, shared_stops, stopped
 from sourcebook.models.formats.stopping import StopSequences
 from sourcebook.models.formats.turns import Continuation, begun
+from sourcebook.models.formats.wishes import chosen, ensure_able
 from sourcebook.models.framing import ServerSentEvents, Whole
-from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
+from sourcebook.models.meaning import failure, finish_reason
+from sourcebook.models.wire import Frame, Framing, HttpCall, OneCall, Target, from_json, json_headers, said, to_json
 from sourcebook.types import Usage
 
 _VERSION = "2023-06-01"
@@ -51,21 +53,13 @@ class Anthropic:
             caches=True,
         )
         self._url = target.base + ("/messages" if target.base.endswith("/v1") else "/v1/messages")
-        self._headers = {
-            "Content-Type": "application/json",
-            "anthropic-version": _VERSION,
-            **_key_header(target),
-            **target.headers,
-        }
+        bearer = chosen(target.options, "auth", ("bearer", "key")) == "bearer"
+        key_header = "Authorization" if bearer else "x-api-key"
+        self._headers = json_headers(target, key_header=key_header, **{"anthropic-version": _VERSION})
 
     def call(self, request: ModelRequest) -> HttpCall:
         """POST {base}/v1/messages."""
-        if begun(request.messages) is not None and not self._generation.continues:
-            raise InvalidRequest(
-                f"{self._target.model} of {self._target.provider} cannot continue a reply that was begun",
-                remedy="Ask it in a message of the user to go on",
-                provider=self._target.provider,
-            )
+        ensure_able(request, self.capabilities, self._target.provider)
         return HttpCall(
             url=self._url,
             headers=self._headers,
@@ -77,21 +71,17 @@ class Anthropic:
         return AnthropicReader(
             self._target.provider,
             self._target.model,
-            reply_tool=reply_tool_of(request, self._generation),
+            reply_tool=reply_tool_of(request, schema=self._generation.schema),
             continuation=Continuation(begun(request.messages)),
             stops=shared_stops(request.stop)[1],
         )
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """From {"type": "error", "error": {"type", "message"}, "request_id"}, or whatever else a server says."""
-        try:
-            said = from_json(body, self._target.provider)
-        except ModelError:
-            said = {"error": body.decode("utf-8", "replace")[:500]}
-        return _error(self._target.provider, status, headers, said)
+        return _error(self._target.provider, status, headers, said(body, self._target.provider))
 
 
-class AnthropicReader:
+class AnthropicReader(OneCall):
     """One reply: events from message_start to message_stop, or one message."""
 
     def __init__(
@@ -112,7 +102,6 @@ class AnthropicReader:
         self._pieces: list[str] = []
         self._calls: list[ToolCall] = []
         self._counts: dict[str, Any] = {}
-        self._usage = Usage()
         self._model = ""
         self._reason: FinishReason | None = None
 
@@ -122,11 +111,11 @@ class AnthropicReader:
 
     def feed(self, frame: Frame) -> Iterable[ModelEvent]:
         """Text and thoughts as they come, tool calls once it is known that they are whole, Finish at message_stop."""
-        said = from_json(frame.data, self._provider)
-        if said.get("type") == "error" or said.get("error"):
-            raise _error(self._provider, 0, {}, said)
-        events = self._whole(said) if frame.event == "reply" else self._event(said)
-        return stopped(events, self._stops)
+        told = from_json(frame.data, self._provider)
+        if told.get("type") == "error" or told.get("error"):
+            raise _error(self._provider, 0, {}, told)
+        events = self._whole(told) if frame.event == "reply" else self._event(told)
+        return stopped(events, self._stops, self)
 
     def _whole(self, message: dict[str, Any]) -> Iterator[ModelEvent]:
         self._started(message)
@@ -158,7 +147,7 @@ class AnthropicReader:
 
     def _count(self, usage: dict[str, Any]) -> None:
         self._counts |= {name: value for name, value in usage.items() if value is not None}
-        self._usage = _usage(self._counts)
+        self.usage = _usage(self._counts)
 
     def _block_start(self, block: dict[str, Any]) -> Iterator[ModelEvent]:
         self._block, self._pieces = dict(block), []
@@ -206,7 +195,7 @@ class AnthropicReader:
                 if text := self._reply_tool.unwrapped("".join(self._pieces)):
                     yield TextPart(text=text)
             case "tool_use":
-                arguments = "".join(self._pieces) or "{}"
+                arguments = "".join(self._pieces)
                 self._calls.append(
                     ToolCall(id=block.get("id") or "", name=block.get("name") or "", arguments=arguments)
                 )
@@ -214,8 +203,8 @@ class AnthropicReader:
     def _ended(self, why: str | None) -> Iterator[ModelEvent]:
         if why is None:
             return
-        self._reason = _REASONS.get(why, "length")
-        calls = finished_calls(self._calls)
+        self._reason = finish_reason(why, self._provider)
+        calls = finished_calls(self._calls, self._reason)
         yield from calls
         if self._reason == "tool_calls" and not calls:
             self._reason = "stop"  # it was the tool that writes the reply
@@ -225,26 +214,7 @@ class AnthropicReader:
         """Finish, if the vendor had said why it stopped."""
         if self._reason is not None:
             yield from self._stops.rest()
-            yield Finish(reason=self._reason, usage=self._usage, model=self._model)
-
-    def next_call(self) -> HttpCall | None:
-        """None: one call is the whole."""
-        return None
-
-    def cancelling_call(self) -> HttpCall | None:
-        """None: closing the connection stops the work."""
-        return None
-
-
-_REASONS: Mapping[str, FinishReason] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "pause_turn": "length",  # it would go on if asked to
-    "tool_use": "tool_calls",
-    "refusal": "filtered",
-}
+            yield Finish(reason=self._reason, usage=self.usage, model=self._model)
 
 
 _STATUSES = {  # that go with the types of errors, for those that come within a stream
@@ -261,8 +231,8 @@ _STATUSES = {  # that go with the types of errors, for those that come within a 
 }
 
 
-def _error(provider: str, status: int, headers: Mapping[str, str], said: dict[str, Any]) -> ModelError:
-    error = said.get("error") or said.get("message") or ""
+def _error(provider: str, status: int, headers: Mapping[str, str], reply: Mapping[str, Any]) -> ModelError:
+    error = reply.get("error") or reply.get("message") or ""
     told = error if isinstance(error, dict) else {"message": error}
     return failure(
         provider,
@@ -270,7 +240,7 @@ def _error(provider: str, status: int, headers: Mapping[str, str], said: dict[st
         headers,
         message=str(told.get("message") or ""),
         code=str(told.get("type") or ""),
-        request_id=str(said.get("request_id") or "") if not status else "",
+        request_id=str(reply.get("request_id") or "") if not status else "",
     )
 
 
@@ -288,14 +258,4 @@ def _usage(usage: dict[str, Any]) -> Usage:
         cache_write_tokens=written,
         reasoning_tokens=details.get("thinking_tokens") or 0,
         counted_by="vendor",
-    )
-
-
-def _key_header(target: Target) -> dict[str, str]:
-    if not target.key:
-        return {}
-    return (
-        {"Authorization": f"Bearer {target.key}"}
-        if target.options.get("auth") == "bearer"
-        else {"x-api-key": target.key}
     )

@@ -9,28 +9,24 @@ from sourcebook.models.formats.claude import (
     REDACTED,
     SIGNED,
     Generation,
-    closed_schema,
     effort_of,
+    reply_tool_of,
     samples_of,
     signed,
     thinking_of,
     with_own_thoughts,
 )
 from sourcebook.models.formats.replies import ReplyTool, shared_stops
+from sourcebook.models.formats.schemas import closed_schema
 from sourcebook.models.formats.turns import Turn, arguments_of, begun, marked, plain_id, turns
 
 _MOST_MARKERS = 4
 
 
-def reply_tool_of(request: ModelRequest, generation: Generation) -> ReplyTool | None:
-    """What stands in for a schema where the model is not held to one."""
-    return ReplyTool.of(request.schema) if request.schema is not None and not generation.schema else None
-
-
 def messages_body(request: ModelRequest, generation: Generation, model: str) -> dict[str, object]:
     """The body of POST /v1/messages."""
     request = with_own_thoughts(request, model)
-    reply_tool = reply_tool_of(request, generation)
+    reply_tool = reply_tool_of(request, schema=generation.schema)
     forced = reply_tool is not None or request.tool_choice not in ("auto", "none")
     messages = marked(request.messages, _MOST_MARKERS)
     thinking = thinking_of(generation, request, forced=forced)
@@ -49,7 +45,7 @@ def messages_body(request: ModelRequest, generation: Generation, model: str) -> 
     output: dict[str, object] = {}
     if (effort := effort_of(generation, request)) is not None:
         output["effort"] = effort
-    if request.schema is not None and generation.schema:
+    if request.schema is not None and reply_tool is None:
         output["format"] = {"type": "json_schema", "schema": closed_schema(request.schema)}
     if output:
         body["output_config"] = output
@@ -61,7 +57,7 @@ def messages_body(request: ModelRequest, generation: Generation, model: str) -> 
 def _messages(some: list[Turn], *, begins: bool) -> list[dict[str, object]]:
     written: list[dict[str, object]] = []
     for place, turn in enumerate(some):
-        last = begins and place == len(some) - 1
+        last = begins and turn.role == "assistant" and place == len(some) - 1
         content = [block for one in turn.messages for block in _blocks(one, begins=last)]
         if content:
             written.append({"role": turn.role, "content": content})

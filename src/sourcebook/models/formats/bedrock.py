@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from sourcebook.errors import ConfigError, Interrupted, InvalidReply, InvalidRequest, ModelError, Unavailable
+from sourcebook.errors import ConfigError, Interrupted, InvalidReply, ModelError, Unavailable
 from sourcebook.models.base import (
     Capabilities,
     Finish,
@@ -24,14 +24,16 @@ from sourcebook.models.base import (
     TextPart,
     ToolCall,
 )
-from sourcebook.models.formats.bedrock_request import Family, converse_body, family_of, reply_tool_of
-from sourcebook.models.formats.claude import REDACTED, SIGNED, marked_with, with_own_thoughts
+from sourcebook.models.formats.bedrock_request import Family, converse_body, family_of
+from sourcebook.models.formats.claude import REDACTED, SIGNED, marked_with, reply_tool_of, with_own_thoughts
 from sourcebook.models.formats.replies import ReplyTool, finished_calls, shared_stops, stopped
 from sourcebook.models.formats.signing import Credentials, Profile, sign
 from sourcebook.models.formats.stopping import StopSequences
 from sourcebook.models.formats.turns import Continuation, begun
+from sourcebook.models.formats.wishes import ensure_able
 from sourcebook.models.framing import EventStream, Whole
-from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
+from sourcebook.models.meaning import WAIT, failure, finish_reason
+from sourcebook.models.wire import Frame, Framing, HttpCall, OneCall, Target, from_json, said, to_json
 from sourcebook.types import Usage
 
 _ANYWHERE = "https://bedrock-runtime.amazonaws.com"  # a base to which the region is still to be added
@@ -71,12 +73,7 @@ class Bedrock:
 
     def call(self, request: ModelRequest) -> HttpCall:
         """POST {base}/model/{model}/converse or /converse-stream. Only the headers depend on the time."""
-        if begun(request.messages) is not None and not self._family.continues:
-            raise InvalidRequest(
-                f"{self._target.model} of {self._target.provider} cannot continue a reply that was begun",
-                remedy="Ask it in a message of the user to go on",
-                provider=self._target.provider,
-            )
+        ensure_able(request, self.capabilities, self._target.provider)
         model = quote(self._target.model, safe=":")  # a slash of an ARN is not one of the path
         path = f"/model/{model}/{'converse-stream' if request.streamed else 'converse'}"
         body = to_json(
@@ -112,23 +109,20 @@ class Bedrock:
         return BedrockReader(
             self._target.provider,
             self._target.model,
-            reply_tool=reply_tool_of(request, self._family),
+            reply_tool=reply_tool_of(request, schema=self._family.schema),
             continuation=Continuation(begun(request.messages)),
             stops=shared_stops(request.stop)[1],
         )
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """From the header x-amzn-errortype and {"message"}, or whatever else comes."""
-        try:
-            said = from_json(body, self._target.provider)
-        except ModelError:
-            said = {"message": body.decode("utf-8", "replace")[:500]}
-        kind = headers.get("x-amzn-errortype") or str(said.get("__type") or said.get("code") or "")
+        told = said(body, self._target.provider, otherwise="message")
+        kind = headers.get("x-amzn-errortype") or str(told.get("__type") or told.get("code") or "")
         kind = kind.split(":")[0].rpartition("#")[2]
-        return _error(self._target.provider, status, headers, kind, said)
+        return _error(self._target.provider, status, headers, kind, told)
 
 
-class BedrockReader:
+class BedrockReader(OneCall):
     """One reply: events from messageStart to metadata, or one response."""
 
     def __init__(
@@ -149,9 +143,9 @@ class BedrockReader:
         self._signatures: dict[int, str] = {}
         self._redacted: dict[int, bytes] = {}
         self._calls: list[ToolCall] = []
-        self._usage = Usage()
         self._model = ""
         self._reason: FinishReason | None = None
+        self._unreadable: InvalidReply | None = None
 
     def framing(self, content_type: str) -> Framing:
         """AWS's event stream, or one body."""
@@ -161,20 +155,20 @@ class BedrockReader:
         """Text and thoughts as they come, tool calls once it is known that they are whole, Finish with the usage."""
         if frame.event == "damaged":
             raise Interrupted(f"{self._provider} broke off: {frame.data}", provider=self._provider)
-        said = from_json(frame.data or "{}", self._provider)
+        told = from_json(frame.data or "{}", self._provider)
         origin, _, kind = frame.event.partition("/")
         if origin in ("exception", "error"):
-            raise _error(self._provider, _STATUSES.get(kind.lower(), 500), {}, kind, said)
-        events = self._whole(said) if frame.event == "reply" else self._event(frame.event, said)
-        return stopped(events, self._stops)
+            raise _error(self._provider, _STATUSES.get(kind.lower(), 500), {}, kind, told)
+        events = self._whole(told) if frame.event == "reply" else self._event(frame.event, told)
+        return stopped(events, self._stops, self)
 
-    def _whole(self, said: dict[str, Any]) -> Iterator[ModelEvent]:
-        self._described(said)
-        content = ((said.get("output") or {}).get("message") or {}).get("content") or ()
+    def _whole(self, reply: dict[str, Any]) -> Iterator[ModelEvent]:
+        self._described(reply)
+        content = ((reply.get("output") or {}).get("message") or {}).get("content") or ()
         for index, block in enumerate(content):
             yield from self._block(index, block)
             yield from self._stopped(index)
-        yield from self._ended(said.get("stopReason"))
+        yield from self._ended(reply.get("stopReason"))
         yield from self.end()
 
     def _block(self, index: int, block: dict[str, Any]) -> Iterator[ModelEvent]:
@@ -207,10 +201,10 @@ class BedrockReader:
                 self._described(event)
                 yield from self.end()
 
-    def _described(self, said: dict[str, Any]) -> None:
+    def _described(self, reply: dict[str, Any]) -> None:
         """What is told of the call: its tokens, and the model that a router chose."""
-        self._usage = _usage(said.get("usage") or {})
-        routed = (said.get("trace") or {}).get("promptRouter") or {}
+        self.usage = _usage(reply.get("usage") or {})
+        routed = (reply.get("trace") or {}).get("promptRouter") or {}
         self._model = str(routed.get("invokedModelId") or "").rpartition("/")[2]
 
     def _started(self, index: int, start: dict[str, Any]) -> Iterator[ModelEvent]:
@@ -254,49 +248,34 @@ class BedrockReader:
             if text := self._reply_tool.unwrapped(call["arguments"]):
                 yield TextPart(text=text)
         else:
-            self._calls.append(ToolCall(id=call["id"], name=call["name"], arguments=call["arguments"] or "{}"))
+            self._calls.append(ToolCall(id=call["id"], name=call["name"], arguments=call["arguments"]))
 
     def _ended(self, why: str | None) -> Iterator[ModelEvent]:
-        if why in ("malformed_model_output", "malformed_tool_use"):
-            what = "a tool call" if why == "malformed_tool_use" else "a reply"
-            raise InvalidReply(
-                f"The model of {self._provider} wrote {what} that cannot be read",
+        if why is None:
+            return
+        self._reason = finish_reason(why, self._provider)
+        if why in _UNREADABLE:
+            self._unreadable = InvalidReply(
+                f"The model of {self._provider} wrote {_UNREADABLE[why]} that cannot be read",
                 remedy="Ask again, or name another model",
                 provider=self._provider,
             )
-        if why is None:
             return
-        self._reason = _REASONS.get(why, "length")
-        calls = finished_calls(self._calls)
+        calls = finished_calls(self._calls, self._reason)
         yield from calls
         if self._reason == "tool_calls" and not calls:
             self._reason = "stop"  # it was the tool that writes the reply
 
     def end(self) -> Iterable[ModelEvent]:
-        """Finish, if the vendor had said why it stopped."""
+        """Finish, if the vendor had said why it stopped. Errors: InvalidReply, once its tokens are known."""
+        if self._unreadable is not None:
+            raise self._unreadable
         if self._reason is not None:
             yield from self._stops.rest()
-            yield Finish(reason=self._reason, usage=self._usage, model=self._model)
-
-    def next_call(self) -> HttpCall | None:
-        """None: one call is the whole."""
-        return None
-
-    def cancelling_call(self) -> HttpCall | None:
-        """None: closing the connection stops the work."""
-        return None
+            yield Finish(reason=self._reason, usage=self.usage, model=self._model)
 
 
-_REASONS: Mapping[str, FinishReason] = {
-    "end_turn": "stop",
-    "stop_sequence": "stop",
-    "max_tokens": "length",
-    "model_context_window_exceeded": "length",
-    "tool_use": "tool_calls",
-    "content_filtered": "filtered",
-    "guardrail_intervened": "filtered",
-    "refusal": "filtered",
-}
+_UNREADABLE = {"malformed_model_output": "a reply", "malformed_tool_use": "a tool call"}
 _STATUSES = {  # of the exceptions that come within a stream
     "throttlingexception": 429,
     "validationexception": 400,
@@ -307,8 +286,8 @@ _STATUSES = {  # of the exceptions that come within a stream
 }
 
 
-def _error(provider: str, status: int, headers: Mapping[str, str], kind: str, said: dict[str, Any]) -> ModelError:
-    message = str(said.get("message") or said.get("Message") or said.get("originalMessage") or "")
+def _error(provider: str, status: int, headers: Mapping[str, str], kind: str, reply: Mapping[str, Any]) -> ModelError:
+    message = str(reply.get("message") or reply.get("Message") or reply.get("originalMessage") or "")
     message = message.partition("\n\nThe Canonical String")[0]  # it would show the session's token
     lowered = message.lower()
     code = kind
@@ -321,7 +300,7 @@ def _error(provider: str, status: int, headers: Mapping[str, str], kind: str, sa
     if status == 424 or kind in ("ModelErrorException", "ModelNotReadyException"):
         return Unavailable(
             f"{provider} answered {status}: the model failed: {message or kind}",
-            remedy="Try again in a moment, or name a further model to fall back on",
+            remedy=WAIT,
             provider=provider,
             status=status,
             request_id=headers.get("x-amzn-requestid", ""),

@@ -13,15 +13,17 @@ from sourcebook.models.formats.claude import (
     REDACTED,
     SIGNED,
     Generation,
-    closed_schema,
     effort_of,
     generation_of,
+    reply_tool_of,
     samples_of,
     signed,
     thinking_of,
 )
 from sourcebook.models.formats.replies import ReplyTool, shared_stops
-from sourcebook.models.formats.turns import Turn, arguments_of, begun, marked, plain_id, told, turns
+from sourcebook.models.formats.schemas import closed_schema
+from sourcebook.models.formats.turns import Turn, arguments_of, begun, marked, plain_id, turns
+from sourcebook.models.formats.wishes import told
 from sourcebook.models.wire import to_json
 
 _MOST_MARKERS = 4
@@ -71,14 +73,9 @@ def family_of(model: str, options: Mapping[str, str] | None = None) -> Family:
     )
 
 
-def reply_tool_of(request: ModelRequest, family: Family) -> ReplyTool | None:
-    """What stands in for a schema where the model is not held to one."""
-    return ReplyTool.of(request.schema) if request.schema is not None and not family.schema else None
-
-
 def converse_body(request: ModelRequest, family: Family, provider: str) -> dict[str, object]:
     """The body of Converse and ConverseStream. Errors: InvalidRequest, for a picture that Bedrock does not take."""
-    reply_tool = reply_tool_of(request, family)
+    reply_tool = reply_tool_of(request, schema=family.schema)
     forced = reply_tool is not None or request.tool_choice not in ("auto", "none")
     messages = marked(request.messages, _MOST_MARKERS if family.keeps else 0)
     body: dict[str, object] = {
@@ -129,7 +126,7 @@ def _reasoning(request: ModelRequest, family: Family, *, forced: bool) -> tuple[
 def _messages(some: list[Turn], *, begins: bool, provider: str) -> list[dict[str, object]]:
     written: list[dict[str, object]] = []
     for place, turn in enumerate(some):
-        last = begins and place == len(some) - 1
+        last = begins and turn.role == "assistant" and place == len(some) - 1
         content = [block for one in turn.messages for block in _blocks(one, begins=last, provider=provider)]
         if content:
             written.append({"role": turn.role, "content": content})

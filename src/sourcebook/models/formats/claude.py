@@ -11,13 +11,15 @@ from dataclasses import dataclass, replace
 from itertools import takewhile
 from typing import Literal
 
-from sourcebook.models.base import JsonSchema, ModelRequest, Thought
-from sourcebook.models.formats.turns import begun, told
+from sourcebook.models.base import ModelRequest, Thought
+from sourcebook.models.formats.replies import ReplyTool
+from sourcebook.models.formats.schemas import closed_schema
+from sourcebook.models.formats.turns import begun, thinking_budget
+from sourcebook.models.formats.wishes import chosen, told
 
 SIGNED = "claude:"  # begins the signatures of Claude's thoughts
 REDACTED = "claude-redacted:"  # begins the signature of a thought that is not shown; its data follows
 
-_BUDGETS = {"low": 1024, "medium": 4096, "high": 16384}  # tokens to think with
 _LEAST_BUDGET = 1024  # that the vendor takes
 
 
@@ -44,14 +46,14 @@ def generation_of(model: str, options: Mapping[str, str] | None = None) -> Gener
     """By the model's name, however it is written; a Claude that is not known counts as new.
 
     Other models that are served in Claude's format get what that format had at first. options: "thinking" (none,
-    budget, adaptive), "continues", "schema" (true, false) and "samples" (0, 1, 2) overrule.
+    budget, adaptive), "continues", "schema" (true, false) and "samples" (0, 1, 2) overrule. Errors: ConfigError.
     """
     found = _by_name(model.lower())
     wanted = options or {}
-    if wanted.get("thinking") in ("none", "budget", "adaptive"):
-        found = replace(found, thinking=wanted["thinking"])  # type: ignore[arg-type]
-    if wanted.get("samples") in ("0", "1", "2"):
-        found = replace(found, samples=int(wanted["samples"]))
+    if thinking := chosen(wanted, "thinking", ("none", "budget", "adaptive")):
+        found = replace(found, thinking=thinking)  # type: ignore[arg-type]
+    if samples := chosen(wanted, "samples", ("0", "1", "2")):
+        found = replace(found, samples=int(samples))
     return replace(
         found,
         continues=told(wanted, "continues", otherwise=found.continues),
@@ -90,8 +92,8 @@ def _family_and_version(model: str) -> tuple[str, tuple[int, int]]:
 def thinking_of(generation: Generation, request: ModelRequest, *, forced: bool) -> dict[str, object] | None:
     """The vendor's `thinking` for a request; None where nothing is to be said.
 
-    forced: whether a certain tool must be called, which leaves no thinking. A budget is a part of the tokens that
-    the reply may have in all, so that what was reserved for it suffices; where it would be too small there is none.
+    forced: whether a certain tool must be called, which leaves no thinking. Where a budget would be too small there
+    is none.
     """
     if generation.thinking == "none" or request.reasoning is None:
         return None
@@ -100,7 +102,7 @@ def thinking_of(generation: Generation, request: ModelRequest, *, forced: bool) 
         if wanted and not forced:
             return {"type": "adaptive", "display": "summarized"} if generation.hides else {"type": "adaptive"}
         return {"type": generation.unthinking} if generation.unthinking else None
-    budget = min(_BUDGETS.get(request.reasoning, 0), request.max_output_tokens * 3 // 4)
+    budget = thinking_budget(request)
     if not wanted or forced or begun(request.messages) is not None or _mid_way_without_thoughts(request):
         return None
     return {"type": "enabled", "budget_tokens": budget} if budget >= _LEAST_BUDGET else None
@@ -161,38 +163,9 @@ def signed(thought: Thought) -> bool:
 
 # --- schemas ------------------------------------------------------------------------------------------------
 
-_KEPT = frozenset((
-    "type", "properties", "required", "items", "enum", "const", "anyOf", "allOf", "$ref", "$defs", "definitions",
-    "description", "title", "default", "additionalProperties",
-))  # fmt: skip
-_FORMATS = frozenset(
-    ("date-time", "time", "date", "duration", "email", "hostname", "uri", "ipv4", "ipv6", "uuid"),
-)
 
-
-def closed_schema(schema: JsonSchema) -> dict[str, object]:
-    """The schema in the part of JSON Schema that the vendor enforces.
-
-    Objects are closed; what cannot be enforced (bounds, patterns, lengths) is told to the model in the description.
-    """
-    closed: dict[str, object] = {}
-    told: dict[str, object] = {}
-    for name, value in schema.items():
-        if name in ("properties", "$defs", "definitions") and isinstance(value, Mapping):
-            closed[name] = {key: closed_schema(one) for key, one in value.items()}
-        elif name in ("anyOf", "oneOf", "allOf") and isinstance(value, (list, tuple)):
-            closed["allOf" if name == "allOf" else "anyOf"] = [closed_schema(one) for one in value]
-        elif name == "items" and isinstance(value, Mapping):
-            closed[name] = closed_schema(value)
-        elif name == "additionalProperties" and isinstance(value, Mapping):
-            told["further properties"] = dict(value)
-        elif name in _KEPT or (name == "format" and value in _FORMATS) or (name == "minItems" and value in (0, 1)):
-            closed[name] = value
-        elif name not in ("$schema", "$id", "$comment"):
-            told[name] = value
-    if closed.get("type") == "object" or "properties" in closed:
-        closed["additionalProperties"] = False
-    if told:
-        limits = ", ".join(f"{name}: {value}" for name, value in told.items())
-        closed["description"] = f"{closed.get('description', '')} ({limits})".strip()
-    return closed
+def reply_tool_of(request: ModelRequest, *, schema: bool) -> ReplyTool | None:
+    """What stands in for a schema that the model is not held to. schema: whether it is held to closed ones."""
+    if request.schema is None or (schema and closed_schema(request.schema) is not None):
+        return None
+    return ReplyTool.of(request)

@@ -9,7 +9,7 @@ import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from sourcebook.errors import InvalidRequest, ModelError, RateLimited, Refused, Unavailable
+from sourcebook.errors import ModelError, RateLimited, Refused, Unavailable
 from sourcebook.models.base import (
     Capabilities,
     Finish,
@@ -20,19 +20,18 @@ from sourcebook.models.base import (
     ReasoningPart,
     TextPart,
     ToolCall,
-    ToolCallPart,
 )
-from sourcebook.models.formats.openai_chat import data_url
 from sourcebook.models.formats.replies import ReplyTool, finished_calls, shared_stops, stopped
 from sourcebook.models.formats.stopping import StopSequences
-from sourcebook.models.formats.turns import begun, told
+from sourcebook.models.formats.turns import data_url, thinking_budget, with_pictures_apart
+from sourcebook.models.formats.wishes import ensure_able, told
 from sourcebook.models.framing import ServerSentEvents, Whole
-from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
+from sourcebook.models.meaning import FORBIDDEN, WAIT, failure, finish_reason
+from sourcebook.models.wire import Frame, Framing, HttpCall, OneCall, Target, from_json, json_headers, said, to_json
 from sourcebook.types import Usage
 
 _MOST_STOPS = 5
 _PLAN = "tool_plan"  # the signature of a thought that goes back as the plan of a turn with tool calls
-_BUDGETS = {"low": 1024, "medium": 4096, "high": 16384}  # tokens to think with
 _READS_ONLY = re.compile(r"^(command-(r|light|nightly|a-(03|reasoning|translate))|c4ai-aya-expanse)")
 _DOES_NOT_THINK = re.compile(r"^(command-(r|light|nightly|a-(03|vision|translate))|c4ai)")
 
@@ -54,23 +53,17 @@ class Cohere:
             seed=True,
         )
         self._url = target.base + ("/chat" if target.base.endswith("/v2") else "/v2/chat")
-        key = {"Authorization": f"Bearer {target.key}"} if target.key else {}
-        self._headers = {"Content-Type": "application/json", **key, **target.headers}
+        self._headers = json_headers(target)
 
     def call(self, request: ModelRequest) -> HttpCall:
         """POST {base}/v2/chat."""
+        ensure_able(request, self.capabilities, self._target.provider)
         return HttpCall(url=self._url, headers=self._headers, body=to_json(self._body(request)))
 
     def _body(self, request: ModelRequest) -> dict[str, object]:
-        if begun(request.messages) is not None:
-            raise InvalidRequest(
-                f"{self._target.provider} cannot continue a reply that was begun",
-                remedy="Ask it in a message of the user to go on",
-                provider=self._target.provider,
-            )
         body: dict[str, object] = {
             "model": self._target.model,
-            "messages": [_message(one) for one in request.messages],
+            "messages": [_message(one) for one in with_pictures_apart(request.messages)],
             "max_tokens": request.max_output_tokens,
         }
         reply_tool = self._reply_tool(request)
@@ -97,7 +90,7 @@ class Cohere:
         """A schema goes neither together with tools, nor may it be other than an object's."""
         if request.schema is None or not (request.tools or request.schema.get("type") != "object"):
             return None
-        return ReplyTool.of(request.schema)
+        return ReplyTool.of(request)
 
     def reader(self, request: ModelRequest) -> CohereReader:
         """For the reply, streamed or not."""
@@ -106,14 +99,10 @@ class Cohere:
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """From {"message", "id"}, or whatever else comes."""
-        try:
-            said = from_json(body, self._target.provider)
-        except ModelError:
-            said = {"message": body.decode("utf-8", "replace")[:500]}
-        return _error(self._target.provider, status, headers, said)
+        return _error(self._target.provider, status, headers, said(body, self._target.provider, otherwise="message"))
 
 
-class CohereReader:
+class CohereReader(OneCall):
     """One reply: events from message-start to message-end, or one message."""
 
     def __init__(self, provider: str, *, reply_tool: ReplyTool | None, stops: Sequence[str]) -> None:
@@ -133,17 +122,18 @@ class CohereReader:
         """Text, plans and thoughts as they come, tool calls and Finish with message-end."""
         if frame.data.strip() == "[DONE]":
             return ()
-        said = from_json(frame.data, self._provider)
-        if "type" not in said and "finish_reason" not in said:
-            raise _error(self._provider, 0, {}, said)
-        return stopped(self._whole(said) if frame.event == "reply" else self._event(said), self._stops)
+        told = from_json(frame.data, self._provider)
+        if "type" not in told and "finish_reason" not in told:
+            raise _error(self._provider, 0, {}, told)
+        events = self._whole(told) if frame.event == "reply" else self._event(told)
+        return stopped(events, self._stops, self)
 
     def _whole(self, reply: dict[str, Any]) -> Iterator[ModelEvent]:
         self._id = reply.get("id") or ""
         message = reply.get("message") or {}
         if message.get("tool_plan"):
             yield ReasoningPart(text=message["tool_plan"], signature=_PLAN)
-        logprobs = tuple(value for item in reply.get("logprobs") or () for value in item.get("logprobs") or ())
+        logprobs = tuple(float(one) for item in reply.get("logprobs") or () for one in item.get("logprobs") or ())
         for content in message.get("content") or ():
             for part in _content(content):
                 if isinstance(part, TextPart):
@@ -153,7 +143,7 @@ class CohereReader:
                     yield part
         for call in message.get("tool_calls") or ():
             function = call.get("function") or {}
-            yield from self._called(call.get("id"), function.get("name"), function.get("arguments") or "{}")
+            yield from self._called(call.get("id"), function.get("name"), function.get("arguments") or "")
         yield from self._ended(reply)
 
     def _event(self, event: dict[str, Any]) -> Iterator[ModelEvent]:
@@ -167,7 +157,7 @@ class CohereReader:
             case "message-start":
                 self._id = event.get("id") or ""
             case "content-start" | "content-delta":
-                logprobs = tuple((event.get("logprobs") or {}).get("logprobs") or ())
+                logprobs = tuple(map(float, (event.get("logprobs") or {}).get("logprobs") or ()))
                 yield from _content(message.get("content") or {}, logprobs)
             case "tool-plan-delta" if message.get("tool_plan"):
                 self._planned = True
@@ -182,7 +172,7 @@ class CohereReader:
                 yield from self._arguments(function.get("arguments") or "")
             case "tool-call-end" if self._call:
                 call, self._call = self._call, {}
-                yield from self._called(call["id"], call["name"], call["arguments"] or "{}", said=True)
+                yield from self._called(call["id"], call["name"], call["arguments"], sent=True)
             case "message-end":
                 yield from self._ended(delta)
 
@@ -192,67 +182,49 @@ class CohereReader:
         if tool is not None and self._call.get("name") == tool.name and not tool.wrapped and piece:
             yield TextPart(text=piece)
 
-    def _called(self, id: str | None, name: str | None, arguments: str, *, said: bool = False) -> Iterator[ModelEvent]:
-        """A whole call. said: whether the reply that it may carry was sent on as it came."""
+    def _called(self, id: str | None, name: str | None, arguments: str, *, sent: bool = False) -> Iterator[ModelEvent]:
+        """A whole call. sent: whether the reply that it may carry was sent on as it came."""
         tool = self._reply_tool
         if tool is None or name != tool.name:
             self._calls.append(ToolCall(id=id or name or "", name=name or "", arguments=arguments))
-        elif text := tool.unwrapped(arguments) or ("" if said else arguments):
+        elif text := tool.unwrapped(arguments) or ("" if sent else arguments):
             yield TextPart(text=text)
 
     def _ended(self, last: dict[str, Any]) -> Iterator[ModelEvent]:
-        reason = str(last.get("finish_reason") or "ERROR")
-        if reason in ("ERROR", "TIMEOUT") or last.get("error"):
+        self.usage = _usage(last.get("usage") or {})
+        why = str(last.get("finish_reason") or "ERROR")
+        if error := last.get("error"):
             raise Unavailable(
-                f"{self._provider} gave up on the reply: {last.get('error') or reason.lower()}",
-                remedy="Try again in a moment, or name a further model to fall back on",
+                f"{self._provider} gave the reply up: {error}",
+                remedy=WAIT,
                 provider=self._provider,
                 request_id=self._id,
             )
-        calls: list[ToolCallPart] = finished_calls(self._calls)
+        reason: FinishReason = "filtered" if why == "ERROR_TOXIC" else finish_reason(why, self._provider)
+        calls = finished_calls(self._calls, reason)
         yield from calls
-        kind = _REASONS.get(reason, "filtered")
-        yield Finish(
-            reason="stop" if kind == "tool_calls" and not calls else kind,
-            usage=_usage(last.get("usage") or {}),
-            request_id=self._id,
-        )
+        if reason == "tool_calls" and not calls:
+            reason = "stop"  # it was the tool that writes the reply
+        yield Finish(reason=reason, usage=self.usage, request_id=self._id)
 
     def end(self) -> Iterable[ModelEvent]:
         """Nothing: a reply without its message-end is cut off."""
         return ()
 
-    def next_call(self) -> HttpCall | None:
-        """None: one call is the whole."""
-        return None
 
-    def cancelling_call(self) -> HttpCall | None:
-        """None: closing the connection stops the work."""
-        return None
-
-
-_REASONS: Mapping[str, FinishReason] = {
-    "COMPLETE": "stop",
-    "STOP_SEQUENCE": "stop",
-    "MAX_TOKENS": "length",
-    "TOOL_CALL": "tool_calls",
-    "ERROR_TOXIC": "filtered",
-}
-
-
-def _error(provider: str, status: int, headers: Mapping[str, str], said: dict[str, Any]) -> ModelError:
+def _error(provider: str, status: int, headers: Mapping[str, str], reply: Mapping[str, Any]) -> ModelError:
     """The vendor has statuses of its own: 498 for a forbidden word, 499 for a call that was given up."""
     error = failure(
         provider,
         status,
         headers,
-        message=str(said.get("message") or said.get("error") or ""),
-        request_id=headers.get("x-debug-trace-id") or str(said.get("id") or ""),
+        message=str(reply.get("message") or reply.get("error") or ""),
+        request_id=headers.get("x-debug-trace-id") or str(reply.get("id") or ""),
     )
     if status == 498:
-        return _as(Refused, error, "The vendor's policy forbids it; rephrase, or name another model")
+        return _as(Refused, error, FORBIDDEN)
     if status == 499:
-        return _as(Unavailable, error, "Try again in a moment, or name a further model to fall back on")
+        return _as(Unavailable, error, WAIT)
     if status == 429 and "/ minute" in str(error):  # trial keys have a limit of minutes besides that of months
         return _as(RateLimited, error, "Wait, or set route.requests_per_minute")
     return error
@@ -349,5 +321,5 @@ def _tools(request: ModelRequest, reply_tool: ReplyTool | None) -> dict[str, obj
 
 
 def _thinking(request: ModelRequest) -> dict[str, object]:
-    budget = min(_BUDGETS.get(request.reasoning or "", 0), request.max_output_tokens * 3 // 4)
+    budget = thinking_budget(request)
     return {"type": "enabled", "token_budget": budget} if budget > 0 else {"type": "disabled"}

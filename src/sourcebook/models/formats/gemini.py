@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any
 from urllib.parse import quote, urlsplit
 
-from sourcebook.errors import InvalidReply, InvalidRequest, ModelError, Refused
+from sourcebook.errors import InvalidReply, ModelError, Refused
 from sourcebook.models.base import (
     Capabilities,
     Finish,
@@ -33,9 +33,10 @@ from sourcebook.models.formats.gemini_request import (
 )
 from sourcebook.models.formats.replies import ReplyTool, shared_stops, stopped
 from sourcebook.models.formats.stopping import StopSequences
-from sourcebook.models.formats.turns import begun
+from sourcebook.models.formats.wishes import chosen, ensure_able
 from sourcebook.models.framing import ServerSentEvents, Whole
-from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
+from sourcebook.models.meaning import FORBIDDEN, failure
+from sourcebook.models.wire import Frame, Framing, HttpCall, OneCall, Target, from_json, json_headers, said, to_json
 from sourcebook.types import Usage
 
 
@@ -63,16 +64,12 @@ class Gemini:
             base = f"https://{place[2]}-{place[1]}"  # a region has a host of its own
         model = target.model if "/" in target.model else f"models/{target.model}"
         self._url = f"{base}/{quote(model)}"
-        self._headers = {"Content-Type": "application/json", **_key_header(target), **target.headers}
+        bearer = chosen(target.options, "auth", ("bearer", "key")) == "bearer"
+        self._headers = json_headers(target, key_header="Authorization" if bearer else "x-goog-api-key")
 
     def call(self, request: ModelRequest) -> HttpCall:
         """POST {base}/models/{model}:generateContent or :streamGenerateContent."""
-        if begun(request.messages) is not None and not self._series.continues:
-            raise InvalidRequest(
-                f"{self._target.provider} cannot continue a reply that was begun",
-                remedy="Ask it in a message of the user to go on",
-                provider=self._target.provider,
-            )
+        ensure_able(request, self.capabilities, self._target.provider)
         method = ":streamGenerateContent?alt=sse" if request.streamed else ":generateContent"
         return HttpCall(url=self._url + method, headers=self._headers, body=to_json(gemini_body(request, self._series)))
 
@@ -83,17 +80,14 @@ class Gemini:
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """From {"error": {"code", "message", "status", "details"}}, within a list or not, or whatever else comes."""
-        text = body.decode("utf-8", "replace").strip()
-        if text.startswith("[") and text.endswith("]"):
-            text = text[1:-1].strip()
-        try:
-            said = from_json(text, self._target.provider)
-        except ModelError:
-            said = {"error": text[:500]}
-        return _error(self._target.provider, status, headers, said.get("error") or said)
+        body = body.strip()
+        if body.startswith(b"[") and body.endswith(b"]"):
+            body = body[1:-1]
+        told = said(body, self._target.provider)
+        return _error(self._target.provider, status, headers, told.get("error") or told)
 
 
-class GeminiReader:
+class GeminiReader(OneCall):
     """One reply: responses that each bring a piece, or one. It is over when its bytes are, and it has said why."""
 
     def __init__(self, provider: str, *, reply_tool: ReplyTool | None, stops: Sequence[str]) -> None:
@@ -103,7 +97,6 @@ class GeminiReader:
         self._id = ""
         self._model = ""
         self._called = 0
-        self._usage = Usage()
         self._reason: FinishReason | None = None
 
     def framing(self, content_type: str) -> Framing:
@@ -112,21 +105,21 @@ class GeminiReader:
 
     def feed(self, frame: Frame) -> Iterable[ModelEvent]:
         """Text, thoughts and tool calls, each of which comes whole."""
-        said = from_json(frame.data, self._provider)
-        if said.get("error"):
-            raise _error(self._provider, 0, {}, said["error"])
-        return stopped(self._response(said, whole=frame.event == "reply"), self._stops)
+        told = from_json(frame.data, self._provider)
+        if told.get("error"):
+            raise _error(self._provider, 0, {}, told["error"])
+        return stopped(self._response(told, whole=frame.event == "reply"), self._stops, self)
 
     def _response(self, response: dict[str, Any], *, whole: bool) -> Iterator[ModelEvent]:
         self._id = response.get("responseId") or self._id
         self._model = response.get("modelVersion") or self._model
         if response.get("usageMetadata"):
-            self._usage = _usage(response["usageMetadata"])
+            self.usage = _usage(response["usageMetadata"])
         if refused := (response.get("promptFeedback") or {}).get("blockReason"):
             why = (response["promptFeedback"].get("blockReasonMessage") or refused).strip()
             raise Refused(
                 f"{self._provider} refused the prompt: {why}",
-                remedy="The vendor's policy forbids it; rephrase, or name another model",
+                remedy=FORBIDDEN,
                 provider=self._provider,
                 request_id=self._id,
             )
@@ -185,15 +178,7 @@ class GeminiReader:
             yield from self._stops.rest()
             called = self._called and self._reason == "stop"
             reason: FinishReason = "tool_calls" if called else self._reason
-            yield Finish(reason=reason, usage=self._usage, model=self._model, request_id=self._id)
-
-    def next_call(self) -> HttpCall | None:
-        """None: one call is the whole."""
-        return None
-
-    def cancelling_call(self) -> HttpCall | None:
-        """None: closing the connection stops the work."""
-        return None
+            yield Finish(reason=reason, usage=self.usage, model=self._model, request_id=self._id)
 
 
 _REASONS: Mapping[str, FinishReason] = {  # the others all are the vendor's filters
@@ -212,28 +197,28 @@ def _error(provider: str, status: int, headers: Mapping[str, str], error: object
     if not isinstance(error, dict):
         return failure(provider, status, headers, message=str(error))
     details = [one for one in error.get("details") or () if isinstance(one, dict)]
-    said = {str(one.get("@type")).rpartition(".")[2]: one for one in details}
+    told = {str(one.get("@type")).rpartition(".")[2]: one for one in details}
     message = str(error.get("message") or "")
     code = str(error.get("status") or "")
     status = status or int(error.get("code") or 0)
-    if delay := re.fullmatch(r"([\d.]+)s", str(said.get("RetryInfo", {}).get("retryDelay"))):
+    if delay := re.fullmatch(r"([\d.]+)s", str(told.get("RetryInfo", {}).get("retryDelay"))):
         headers = {"retry-after": delay[1], **headers}
     if status == 429:
         # Every limit is called a quota here. One of a day or of nothing at all is what others call one.
-        violated = str([one.get("quotaId") for one in said.get("QuotaFailure", {}).get("violations") or ()])
+        violated = str([one.get("quotaId") for one in told.get("QuotaFailure", {}).get("violations") or ()])
         used_up = "PerDay" in violated or "limit: 0" in message
-        told = failure(provider, status, headers, message="", code="insufficient_quota" if used_up else "")
+        meant = failure(provider, status, headers, message="", code="insufficient_quota" if used_up else "")
     else:
-        reason = str(said.get("ErrorInfo", {}).get("reason") or "")
+        reason = str(told.get("ErrorInfo", {}).get("reason") or "")
         invalid_key = reason.startswith(("API_KEY", "ACCESS_TOKEN")) or "api key not valid" in message.lower()
-        told = failure(provider, 401 if invalid_key else status, headers, message=message, code=code)
-    return type(told)(
+        meant = failure(provider, 401 if invalid_key else status, headers, message=message, code=code)
+    return type(meant)(
         f"{provider} answered {status}: {message or code or 'no reason given'}",
-        remedy=told.remedy,
+        remedy=meant.remedy,
         provider=provider,
         status=status,
-        request_id=str(said.get("RequestInfo", {}).get("requestId") or "") or told.request_id,
-        retry_after=told.retry_after,
+        request_id=str(told.get("RequestInfo", {}).get("requestId") or "") or meant.request_id,
+        retry_after=meant.retry_after,
     )
 
 
@@ -252,11 +237,3 @@ def _usage(usage: dict[str, Any]) -> Usage:
 def _logprobs(candidate: dict[str, Any]) -> tuple[float, ...]:
     chosen = (candidate.get("logprobsResult") or {}).get("chosenCandidates") or ()
     return tuple(float(one.get("logProbability") or 0.0) for one in chosen)
-
-
-def _key_header(target: Target) -> dict[str, str]:
-    if not target.key:
-        return {}
-    if target.options.get("auth") == "bearer":
-        return {"Authorization": f"Bearer {target.key}"}
-    return {"x-goog-api-key": target.key}

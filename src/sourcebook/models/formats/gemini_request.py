@@ -10,13 +10,13 @@ from typing import Literal
 
 from sourcebook.models.base import Image, Message, ModelRequest
 from sourcebook.models.formats.replies import ReplyTool, shared_stops
-from sourcebook.models.formats.turns import Turn, arguments_of, told, turns
+from sourcebook.models.formats.turns import Turn, arguments_of, thinking_budget, turns
+from sourcebook.models.formats.wishes import chosen, told
 
 MOST_STOPS = 5
 SIGNED = "gemini:"  # begins the signatures of Gemini's thoughts; those of other models are not sent to it
 OWN_ID = "own_"  # begins the ids of calls that the vendor gave none
 _UNSIGNED = "skip_thought_signature_validator"  # for calls that another model made (ai.google.dev, thought signatures)
-_BUDGETS = {"low": 1024, "medium": 4096, "high": 16384}  # tokens to think with
 _LEAST_OF_PRO = 128  # tokens that 2.5 Pro always thinks with
 
 
@@ -38,7 +38,7 @@ class Series:
 def series_of(model: str, options: Mapping[str, str] | None = None) -> Series:
     """By the model's name; a Gemini without a number counts as new.
 
-    options: "thinking" (none, budget, level) and "continues" (true, false) overrule.
+    options: "thinking" (none, budget, level) and "continues" (true, false) overrule. Errors: ConfigError.
     """
     wanted = options or {}
     numbered = re.search(r"gemini-(?:[a-z]+-)*?(\d+)(?:\.(\d+))?", model.lower())
@@ -50,8 +50,8 @@ def series_of(model: str, options: Mapping[str, str] | None = None) -> Series:
         series = Series(thinking="budget", always=always, signs=False, schema_with_tools=False)
     else:
         series = Series(always=always)
-    if wanted.get("thinking") in ("none", "budget", "level"):
-        series = replace(series, thinking=wanted["thinking"])  # type: ignore[arg-type]
+    if thinking := chosen(wanted, "thinking", ("none", "budget", "level")):
+        series = replace(series, thinking=thinking)  # type: ignore[arg-type]
     return replace(series, continues=told(wanted, "continues", otherwise=False))
 
 
@@ -59,7 +59,7 @@ def reply_tool_of(request: ModelRequest, series: Series) -> ReplyTool | None:
     """What stands in for a schema where it cannot go together with tools."""
     if request.schema is None or not request.tools or series.schema_with_tools:
         return None
-    return ReplyTool.of(request.schema)
+    return ReplyTool.of(request)
 
 
 def gemini_body(request: ModelRequest, series: Series) -> dict[str, object]:
@@ -91,14 +91,13 @@ def _config(request: ModelRequest, series: Series, reply_tool: ReplyTool | None)
 
 
 def _thinking(request: ModelRequest, series: Series) -> dict[str, object]:
-    """A budget is a part of the tokens that the reply may have in all. What cannot be switched off is made least."""
+    """What cannot be switched off is made least."""
     none = request.reasoning == "none"
-    effort = request.reasoning or ""
     if series.thinking == "level":
-        level = ("LOW" if series.always else "MINIMAL") if none else effort.upper()
+        level = ("LOW" if series.always else "MINIMAL") if none else (request.reasoning or "").upper()
         return {"thinkingLevel": level, "includeThoughts": not none}
-    budget = min(_BUDGETS.get(effort, 0), request.max_output_tokens * 3 // 4)
-    return {"thinkingBudget": max(budget, _LEAST_OF_PRO if series.always else 0), "includeThoughts": not none}
+    least = _LEAST_OF_PRO if series.always else 0
+    return {"thinkingBudget": max(thinking_budget(request), least), "includeThoughts": not none}
 
 
 # --- the conversation ---------------------------------------------------------------------------------------

@@ -11,20 +11,22 @@ import json
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
-from sourcebook.errors import ConfigError, InvalidRequest, ModelError
+from sourcebook.errors import InvalidRequest, ModelError
 from sourcebook.models.base import (
     Capabilities,
     Finish,
-    FinishReason,
     Message,
     ModelEvent,
     ModelRequest,
     TextPart,
 )
-from sourcebook.models.formats.openai_chat import unable
+from sourcebook.models.formats.replies import shared_stops, stopped
 from sourcebook.models.formats.stopping import StopSequences
+from sourcebook.models.formats.turns import begun
+from sourcebook.models.formats.wishes import chosen, ensure_able, unable
 from sourcebook.models.framing import ServerSentEvents, Whole
-from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, request_id_of, to_json
+from sourcebook.models.meaning import failure, finish_reason, request_id_of
+from sourcebook.models.wire import Frame, Framing, HttpCall, OneCall, Target, from_json, json_headers, said, to_json
 from sourcebook.types import Usage
 
 _BEGINNINGS: Final = ("<s>", "<|begin_of_text|>", "<bos>", "<｜begin▁of▁sentence｜>")
@@ -39,17 +41,14 @@ class TextGeneration:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        template = target.options.get("template", "server")
-        if template not in ("server", "plain"):
-            raise ConfigError(f"template={template!r} in the model's URL", remedy='Use "server" or "plain"')
-        self._plain = template == "plain"
-        key = {"Authorization": f"Bearer {target.key}"} if target.key else {}
-        self._headers = {"Content-Type": "application/json", **key, **target.headers}
+        self._plain = chosen(target.options, "template", ("server", "plain")) == "plain"
+        self._headers = json_headers(target)
 
     def call(self, request: ModelRequest) -> HttpCall:
         """POST {base}/chat_tokenize; without a template, POST {base}/generate_stream or /generate."""
         if request.tools or any(one.images for one in request.messages):
             raise unable(self._target.provider, "take tools or images", "Use tgi-chat: in place of tgi:")
+        ensure_able(request, self.capabilities, self._target.provider)
         if self._plain:
             return self.generating(request, "\n\n".join(one.text for one in request.messages if one.text))
         messages = [{"role": one.role, "content": one.text} for one in _asked(request.messages)]
@@ -68,8 +67,8 @@ class TextGeneration:
             parameters["top_p"] = request.top_p
         if request.seed is not None:
             parameters["seed"] = request.seed
-        if request.stop:
-            parameters["stop"] = list(request.stop[:_STOPS])
+        if stops := _stops(request)[0]:
+            parameters["stop"] = stops
         if request.schema is not None:
             parameters["grammar"] = {"type": "json", "value": request.schema}
         if not request.streamed and self._plain:
@@ -86,10 +85,6 @@ class TextGeneration:
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """From {"error", "error_type"}."""
-        try:
-            said = from_json(body, self._target.provider)
-        except ModelError:
-            said = {"error": body.decode("utf-8", "replace")[:500]}
         if status == 404 and not self._plain:
             return InvalidRequest(
                 f"{self._target.provider} has no route of text-generation-inference there",
@@ -98,10 +93,10 @@ class TextGeneration:
                 provider=self._target.provider,
                 request_id=request_id_of(headers),
             )
-        return _error(self._target.provider, status, headers, said)
+        return _error(self._target.provider, status, headers, said(body, self._target.provider))
 
 
-class TextGenerationReader:
+class TextGenerationReader(OneCall):
     """One reply: the prompt in the model's template, then tokens until the one with the details."""
 
     def __init__(self, wire: TextGeneration, target: Target, request: ModelRequest) -> None:
@@ -109,7 +104,7 @@ class TextGenerationReader:
         self._provider = target.provider
         self._model = target.model
         self._request = request
-        self._stop = StopSequences(request.stop)
+        self._stops = StopSequences(request.stop)  # the server leaves those that it met at the end of the text
         self._next: HttpCall | None = None
         self._prompt_tokens = 0
 
@@ -122,48 +117,45 @@ class TextGenerationReader:
         data = frame.data
         if frame.event == "reply" and data.lstrip().startswith("["):  # Inference Endpoints send a list of one
             data = json.dumps((json.loads(data) or [{}])[0])
-        said = from_json(data, self._provider)
-        if said.get("error"):
-            raise _error(self._provider, 0, {}, said)
-        if "templated_text" in said:
-            self._templated(said)
+        told = from_json(data, self._provider)
+        if told.get("error"):
+            raise _error(self._provider, 0, {}, told)
+        if "templated_text" in told:
+            self._templated(told)
             return ()
-        return self._generated(said) if frame.event == "reply" else self._token(said)
+        events = self._generated(told) if frame.event == "reply" else self._token(told)
+        return stopped(events, self._stops, self)
 
-    def _templated(self, said: dict[str, Any]) -> None:
-        prompt = str(said["templated_text"])
+    def _templated(self, templated: dict[str, Any]) -> None:
+        prompt = str(templated["templated_text"])
         for beginning in _BEGINNINGS:
             prompt = prompt.removeprefix(beginning)
-        last = self._request.messages[-1]
-        begun = last.text if last.role == "assistant" else ""
-        self._prompt_tokens = 0 if begun else len(said.get("tokenize_response") or ())
-        self._next = self._wire.generating(self._request, prompt + begun)
+        beginning = begun(self._request.messages) or ""
+        self._prompt_tokens = 0 if beginning else len(templated.get("tokenize_response") or ())
+        self._next = self._wire.generating(self._request, prompt + beginning)
 
-    def _token(self, said: dict[str, Any]) -> Iterator[ModelEvent]:
-        token = said.get("token") or {}
+    def _token(self, event: dict[str, Any]) -> Iterator[ModelEvent]:
+        token = event.get("token") or {}
         if not token.get("special") and token.get("text"):
-            yield from self._stop.feed(TextPart(text=token["text"], logprobs=self._logprobs([token])))
-        if details := said.get("details"):
-            yield from self._stop.rest()
+            yield TextPart(text=token["text"], logprobs=self._logprobs([token]))
+        if details := event.get("details"):
             yield self._finish(details)
 
-    def _generated(self, said: dict[str, Any]) -> Iterator[ModelEvent]:
-        details = said.get("details") or {}
+    def _generated(self, reply: dict[str, Any]) -> Iterator[ModelEvent]:
+        details = reply.get("details") or {}
         tokens = [one for one in details.get("tokens") or () if not one.get("special")]
         parts = [TextPart(text=one["text"], logprobs=self._logprobs([one])) for one in tokens]
-        text = str(said.get("generated_text") or "")
+        text = str(reply.get("generated_text") or "")
         if "".join(one.text for one in parts) != text:  # a server without details, or one that joins otherwise
             parts = [TextPart(text=text, logprobs=self._logprobs(tokens))] if text else []
-        for part in parts:
-            yield from self._stop.feed(part)
-        yield from self._stop.rest()
+        yield from parts
         yield self._finish(details)
 
     def _logprobs(self, tokens: Sequence[Mapping[str, Any]]) -> tuple[float, ...]:
         return tuple(float(one.get("logprob") or 0.0) for one in tokens) if self._request.logprobs else ()
 
     def _finish(self, details: Mapping[str, Any]) -> Finish:
-        reason: FinishReason = "length" if details.get("finish_reason") == "length" else "stop"
+        reason = finish_reason(details.get("finish_reason") or "stop", self._provider)
         prompt = details.get("input_length") or self._prompt_tokens or len(details.get("prefill") or ())
         usage = Usage()
         if prompt and "generated_tokens" in details:
@@ -179,9 +171,10 @@ class TextGenerationReader:
         call, self._next = self._next, None
         return call
 
-    def cancelling_call(self) -> HttpCall | None:
-        """None: closing the connection stops the work."""
-        return None
+
+def _stops(request: ModelRequest) -> tuple[list[str], list[str]]:
+    """Stop sequences that the server takes, and the others."""
+    return shared_stops(request.stop, most=_STOPS, blank=True)
 
 
 def _asked(messages: Sequence[Message]) -> Sequence[Message]:
@@ -189,10 +182,10 @@ def _asked(messages: Sequence[Message]) -> Sequence[Message]:
     return messages[:-1] if messages and messages[-1].role == "assistant" else messages
 
 
-def _error(provider: str, status: int, headers: Mapping[str, str], said: Mapping[str, Any]) -> ModelError:
+def _error(provider: str, status: int, headers: Mapping[str, str], reply: Mapping[str, Any]) -> ModelError:
     """The error; the server's word for a model that failed (424) is one that may pass."""
-    code = str(said.get("error_type") or "")
-    message = str(said.get("error") or said.get("message") or "").replace("`", "")
+    code = str(reply.get("error_type") or "")
+    message = str(reply.get("error") or reply.get("message") or "").replace("`", "")
     if code in ("generation", "incomplete_generation"):
         error = failure(provider, 500, headers, message=message, code=code)
         error.status = status

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import base64
 import json
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sourcebook.errors import ConfigError, ModelError
@@ -15,6 +15,7 @@ from sourcebook.models.base import (
     Capabilities,
     Finish,
     FinishReason,
+    Image,
     Message,
     ModelEvent,
     ModelRequest,
@@ -24,10 +25,12 @@ from sourcebook.models.base import (
     ToolCall,
     ToolCallPart,
 )
-from sourcebook.models.formats.openai_chat import GO_ON, openai_error, openai_failure, unable
+from sourcebook.models.formats.openai_shapes import openai_error, openai_failure
 from sourcebook.models.formats.turns import arguments_of
+from sourcebook.models.formats.wishes import ensure_able, unable
 from sourcebook.models.framing import JsonLines, Whole
-from sourcebook.models.wire import Frame, Framing, HttpCall, Target, from_json, to_json
+from sourcebook.models.meaning import finish_reason
+from sourcebook.models.wire import Frame, Framing, HttpCall, OneCall, Target, from_json, json_headers, to_json
 from sourcebook.types import Usage
 
 _LEVELS: Final = "gpt-oss"  # the models that take how much to think; others only whether
@@ -40,8 +43,7 @@ class Ollama:
 
     def __init__(self, target: Target) -> None:
         self._target = target
-        key = {"Authorization": f"Bearer {target.key}"} if target.key else {}
-        self._headers = {"Content-Type": "application/json", **key, **target.headers}
+        self._headers = json_headers(target)
         context = target.options.get("num_ctx", "")
         if context and not context.isdigit():
             raise ConfigError(f"num_ctx={context!r} in the model's URL is not a number", remedy="Write tokens")
@@ -49,11 +51,10 @@ class Ollama:
 
     def call(self, request: ModelRequest) -> HttpCall:
         """POST {base}/api/chat."""
+        ensure_able(request, self.capabilities, self._target.provider)
         return HttpCall(url=f"{self._target.base}/api/chat", headers=self._headers, body=to_json(self._body(request)))
 
     def _body(self, request: ModelRequest) -> dict[str, object]:
-        if request.messages and request.messages[-1].role == "assistant":
-            raise unable(self._target.provider, "continue a reply that was begun", GO_ON)
         options: dict[str, object] = {**self._options, "num_predict": request.max_output_tokens}
         for name in ("temperature", "top_p", "seed"):
             if (value := getattr(request, name)) is not None:
@@ -95,20 +96,21 @@ class Ollama:
         if message.role == "tool":
             called = message.tool_call_id or ""
             named = {"tool_name": names.get(called, called), "tool_call_id": called}
-            return {"role": "tool", "content": message.text, **named}
-        written: dict[str, object] = {"role": message.role, "content": message.text}
+            return {"role": "tool", "content": message.text, **named, **self._images(message.images)}
+        written: dict[str, object] = {"role": message.role, "content": message.text, **self._images(message.images)}
         if thought := "".join(one.text for one in message.thoughts):
             written["thinking"] = thought
-        if message.images:
-            if any(one.data is None for one in message.images):
-                raise unable(self._target.provider, "fetch images", "Give the image's bytes in place of its URL")
-            written["images"] = [base64.b64encode(one.data or b"").decode() for one in message.images]
         if message.tool_calls:
             written["tool_calls"] = [
                 {"id": one.id, "function": {"name": one.name, "arguments": arguments_of(one)}}
                 for one in message.tool_calls
             ]
         return written
+
+    def _images(self, images: Sequence[Image]) -> dict[str, object]:
+        if any(one.data is None for one in images):
+            raise unable(self._target.provider, "fetch images", "Give the image's bytes in place of its URL")
+        return {"images": [base64.b64encode(one.data or b"").decode() for one in images]} if images else {}
 
     def reader(self, _request: ModelRequest) -> OllamaReader:
         """For the reply, streamed or not."""
@@ -119,7 +121,7 @@ class Ollama:
         return openai_failure(self._target.provider, status, headers, body)
 
 
-class OllamaReader:
+class OllamaReader(OneCall):
     """One reply: lines until the one that is done, or one object."""
 
     def __init__(self, provider: str) -> None:
@@ -148,21 +150,13 @@ class OllamaReader:
             yield Finish(reason=self._reason(said), usage=_usage(said), model=said.get("model") or "")
 
     def _reason(self, said: dict[str, Any]) -> FinishReason:
-        if said.get("done_reason") == "length":
-            return "length"
-        return "tool_calls" if self._calls else "stop"
+        """Older servers give no reason. A model that was only loaded or unloaded ("load") has not answered."""
+        reason = finish_reason(said.get("done_reason") or "stop", self._provider)
+        return "tool_calls" if self._calls and reason == "stop" else reason
 
     def end(self) -> Iterable[ModelEvent]:
         """Nothing: only a line that is done ends a reply."""
         return ()
-
-    def next_call(self) -> HttpCall | None:
-        """None: one call is the whole."""
-        return None
-
-    def cancelling_call(self) -> HttpCall | None:
-        """None: closing the connection stops the work."""
-        return None
 
 
 def _tool(tool: Tool) -> dict[str, object]:

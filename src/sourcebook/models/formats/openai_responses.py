@@ -6,8 +6,7 @@ goes back with the conversation, encrypted, so that the model goes on thinking w
 
 from __future__ import annotations
 
-import re
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, Final
 
 from sourcebook.errors import InvalidReply, ModelError
@@ -15,6 +14,7 @@ from sourcebook.models.base import (
     Capabilities,
     Finish,
     FinishReason,
+    Image,
     Message,
     ModelEvent,
     ModelRequest,
@@ -23,63 +23,56 @@ from sourcebook.models.base import (
     Thought,
     ToolCall,
 )
-from sourcebook.models.formats.openai_chat import (
-    GO_ON,
-    KEEPS,
-    data_url,
-    openai_error,
-    openai_failure,
-    openai_usage,
-    told,
-    unable,
-)
-from sourcebook.models.formats.replies import finished_calls
+from sourcebook.models.formats.gpt import effort_of, generation_of, samples_of
+from sourcebook.models.formats.openai_shapes import openai_error, openai_failure, openai_usage
+from sourcebook.models.formats.replies import finished_calls, stopped
+from sourcebook.models.formats.schemas import strict_schema
 from sourcebook.models.formats.stopping import StopSequences
+from sourcebook.models.formats.turns import data_url
+from sourcebook.models.formats.wishes import ensure_able
 from sourcebook.models.framing import ServerSentEvents, Whole
-from sourcebook.models.wire import Frame, Framing, HttpCall, Target, from_json, to_json
-from sourcebook.types import Usage
+from sourcebook.models.wire import Frame, Framing, HttpCall, OneCall, Target, from_json, json_headers, to_json
 
-_OURS: Final = "openai:"  # begins the signatures of this format's thoughts
-_REASONS: Final = re.compile(r"(o\d|gpt-(?:[5-9]|\d\d)(?!.*chat)|codex|gpt-oss)")
+_OURS: Final = "openai:"  # begins the signatures of this format's thoughts; provider and model follow
 
 
 class OpenAIResponses:
-    """The wire format, for one target.
+    """The wire format, for one target. Options of the target: those of `gpt.generation_of`.
 
-    Of the URL's options it heeds `reasons` and `keeps` ("true" or "false"): whether the model thinks before it
-    answers, and whether it takes prompt-caching markers, where its name does not tell.
+    The vendor has neither stop sequences nor a seed; the former are kept to here.
     """
 
     def __init__(self, target: Target, *, path: str = "/responses", key_header: str = "Authorization") -> None:
         self._target = target
-        self._reasons = told(target, "reasons", _REASONS)
-        self._keeps = told(target, "keeps", KEEPS)
+        self._generation = generation_of(target.model, target.options)
+        self._mark = f"{_OURS}{target.provider}:{target.model}:"
         self.capabilities = Capabilities(
-            tools=True, images=True, schema=True, reasoning=True, logprobs=True, caches=self._keeps
+            tools=True,
+            images=True,
+            schema=True,
+            reasoning=bool(self._generation.efforts),
+            logprobs=self._generation.logprobs,
+            caches=self._generation.keeps,
         )
-        key = {key_header: f"Bearer {target.key}" if key_header == "Authorization" else target.key}
         self._url = target.base + path
-        self._headers = {"Content-Type": "application/json", **(key if target.key else {}), **target.headers}
+        self._headers = json_headers(target, key_header=key_header)
 
     def call(self, request: ModelRequest) -> HttpCall:
         """POST {base}/responses."""
+        ensure_able(request, self.capabilities, self._target.provider)
         return HttpCall(url=self._url, headers=self._headers, body=to_json(self._body(request)))
 
     def _body(self, request: ModelRequest) -> dict[str, object]:
-        if request.messages and request.messages[-1].role == "assistant":
-            raise unable(self._target.provider, "continue a reply that was begun", GO_ON)
+        keeps = self._generation.keeps
         body: dict[str, object] = {
             "model": self._target.model,
-            "input": [item for one in request.messages for item in _items(one, keeps=self._keeps)],
+            "input": [item for one in request.messages for item in _items(one, self._mark, keeps=keeps)],
             "max_output_tokens": request.max_output_tokens,
             "store": False,
         }
         if request.streamed:
             body["stream"] = True
-        if request.temperature is not None:
-            body["temperature"] = request.temperature
-        if request.top_p is not None:
-            body["top_p"] = request.top_p
+        body |= samples_of(self._generation, request)
         if request.tools:
             body["tools"] = [
                 {
@@ -95,13 +88,12 @@ class OpenAIResponses:
             choice = {"type": "function", "name": request.tool_choice}
             body["tool_choice"] = choice if named else request.tool_choice
         if request.schema is not None:
-            wanted = {"type": "json_schema", "name": "reply", "schema": request.schema, "strict": True}
-            body["text"] = {"format": wanted}
-        if request.reasoning is not None:
-            summary = {} if request.reasoning == "none" else {"summary": "auto"}
-            body["reasoning"] = {"effort": request.reasoning, **summary}
-        include = ["reasoning.encrypted_content"] if self._reasons else []
-        if request.logprobs:
+            schema, strict = strict_schema(request.schema, openai=True)
+            body["text"] = {"format": {"type": "json_schema", "name": "reply", "schema": schema, "strict": strict}}
+        if (effort := effort_of(self._generation, request)) is not None:
+            body["reasoning"] = {"effort": effort, **({} if request.reasoning == "none" else {"summary": "auto"})}
+        include = ["reasoning.encrypted_content"] if self._generation.reasons else []
+        if request.logprobs and self.capabilities.logprobs:
             include.append("message.output_text.logprobs")
         if include:
             body["include"] = include
@@ -109,7 +101,7 @@ class OpenAIResponses:
 
     def reader(self, request: ModelRequest) -> OpenAIResponsesReader:
         """For the reply, streamed or not."""
-        return OpenAIResponsesReader(self._target.provider, stop=request.stop)
+        return OpenAIResponsesReader(self._target.provider, mark=self._mark, stops=request.stop)
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """From {"error": {"message", "type", "code"}}."""
@@ -121,20 +113,19 @@ def azure(target: Target) -> OpenAIResponses:
     return OpenAIResponses(target, path="/openai/v1/responses", key_header="api-key")
 
 
-class OpenAIResponsesReader:
+class OpenAIResponsesReader(OneCall):
     """One reply: events until one that ends it, or one response.
 
-    The vendor has no stop sequences. Where the text meets one, a streamed reply ends there, with tokens counted
-    here, and the vendor's stream is closed.
+    mark: begins the signatures of its thoughts. stops: the request's stop sequences.
     """
 
-    def __init__(self, provider: str, *, stop: tuple[str, ...] = ()) -> None:
+    def __init__(self, provider: str, *, mark: str, stops: Sequence[str] = ()) -> None:
         self._provider = provider
-        self._stop = StopSequences(stop)
+        self._mark = mark
+        self._stops = StopSequences(stops)
         self._model = ""
-        self._summaries = 0
         self._shown: set[str] = set()
-        self._calls: list[ToolCall] = []
+        self._called = False
         self._refused = False
 
     def framing(self, content_type: str) -> Framing:
@@ -144,14 +135,13 @@ class OpenAIResponsesReader:
     def feed(self, frame: Frame) -> Iterable[ModelEvent]:
         """Text, reasoning, tool calls; Finish with the event that carries the usage."""
         said = from_json(frame.data, self._provider)
-        if frame.event == "reply":
-            return self._whole(said)
-        return self._event(said)
+        events = self._whole(said) if frame.event == "reply" else self._event(said)
+        return stopped(events, self._stops, self)
 
     def _event(self, said: dict[str, Any]) -> Iterator[ModelEvent]:
         match said.get("type"):
             case "response.output_text.delta":
-                yield from self._text(said.get("delta") or "", said.get("logprobs"))
+                yield TextPart(text=said.get("delta") or "", logprobs=_logprobs(said.get("logprobs")))
             case "response.refusal.delta":
                 self._refused = True
                 yield TextPart(text=said.get("delta") or "")
@@ -170,17 +160,23 @@ class OpenAIResponsesReader:
                 raise openai_error(self._provider, 0, {}, said if "error" in said else {"error": said})
 
     def _item_done(self, item: dict[str, Any]) -> Iterator[ModelEvent]:
-        """An item that is complete: a tool call, or the end of a thought."""
+        """An item that is complete: a tool call, or the end of a thought. What is not complete is passed over."""
+        if item.get("status") == "incomplete":
+            return
         if item.get("type") == "function_call":
-            self._calls.append(_call(item))
-            yield from finished_calls(self._calls[-1:])
+            self._called = True
+            yield from finished_calls([_call(item)], None)
         elif item.get("type") == "reasoning":
-            yield from _thought(item, shown=str(item.get("id")) in self._shown)
+            yield from self._thought(item, shown=str(item.get("id")) in self._shown)
 
-    def _text(self, text: str, logprobs: object) -> Iterator[ModelEvent]:
-        yield from self._stop.feed(TextPart(text=text, logprobs=_logprobs(logprobs)))
-        if self._stop.stopped:
-            yield Finish(reason="stop", model=self._model)
+    def _thought(self, item: dict[str, Any], *, shown: bool) -> Iterator[ReasoningPart]:
+        """The text of a thought if it was not shown yet, and its signature: the item's id and encrypted content."""
+        parts = item.get("summary") or item.get("content") or ()
+        text = "" if shown else "\n\n".join(one.get("text") or "" for one in parts)
+        encrypted = item.get("encrypted_content")
+        if text or encrypted:
+            signature = f"{self._mark}{item.get('id')}:{encrypted}" if encrypted else ""
+            yield ReasoningPart(text=text, signature=signature)
 
     def _whole(self, response: dict[str, Any]) -> Iterator[ModelEvent]:
         if response.get("error"):
@@ -192,90 +188,73 @@ class OpenAIResponsesReader:
                         self._refused = True
                         yield TextPart(text=part.get("refusal") or "")
                     else:
-                        text = TextPart(text=part.get("text") or "", logprobs=_logprobs(part.get("logprobs")))
-                        yield from self._stop.feed(text)
+                        yield TextPart(text=part.get("text") or "", logprobs=_logprobs(part.get("logprobs")))
             else:
                 yield from self._item_done(item)
         yield from self._over(response)
 
     def _over(self, response: dict[str, Any]) -> Iterator[ModelEvent]:
-        yield from self._stop.rest()
+        if response.get("usage"):
+            self.usage = openai_usage(response["usage"])
         status = response.get("status") or "completed"
         error = response.get("error")
         if error or status == "failed":
             raise openai_error(self._provider, 0, {}, {"error": error or "the response failed"})
         if status not in ("completed", "incomplete"):
             raise InvalidReply(f"{self._provider} left the response {status}", provider=self._provider)
-        reason: FinishReason = "tool_calls" if self._calls else "stop"
+        reason: FinishReason = "tool_calls" if self._called else "stop"
         if status == "incomplete":
             why = (response.get("incomplete_details") or {}).get("reason")
             reason = "filtered" if why == "content_filter" else "length"
         if self._refused:
             reason = "filtered"
-        usage = response.get("usage")
-        yield Finish(
-            reason=reason,
-            usage=openai_usage(usage) if usage else Usage(),
-            model=response.get("model") or self._model,
-        )
+        yield Finish(reason=reason, usage=self.usage, model=response.get("model") or self._model)
 
     def end(self) -> Iterable[ModelEvent]:
         """Nothing: only an event ends a reply."""
         return ()
 
-    def next_call(self) -> HttpCall | None:
-        """None: one call is the whole."""
-        return None
 
-    def cancelling_call(self) -> HttpCall | None:
-        """None: closing the connection stops the work."""
-        return None
-
-
-def _items(message: Message, *, keeps: bool) -> Iterator[dict[str, object]]:
+def _items(message: Message, mark: str, *, keeps: bool) -> Iterator[dict[str, object]]:
     """A message as items. What an assistant thought stands before what it said and called."""
     if message.role == "tool":
-        yield {"type": "function_call_output", "call_id": message.tool_call_id, "output": message.text}
+        text: list[dict[str, object]] = [{"type": "input_text", "text": message.text}] if message.text else []
+        output = [*text, *map(_picture, message.images)] if message.images else message.text
+        yield {"type": "function_call_output", "call_id": message.tool_call_id, "output": output}
         return
     if message.role == "assistant":
         if message.text or message.tool_calls:  # reasoning that nothing follows is refused
-            yield from filter(None, map(_sent_back, message.thoughts))
+            yield from (_sent_back(one, mark) for one in message.thoughts if one.signature.startswith(mark))
         if message.text:
             yield {"role": "assistant", "content": message.text}
         for call in message.tool_calls:
             yield {"type": "function_call", "call_id": call.id, "name": call.name, "arguments": call.arguments}
         return
-    mark = {"prompt_cache_breakpoint": {"mode": "explicit"}} if message.keep and keeps else {}
-    if not message.images and not mark:
+    point = {"prompt_cache_breakpoint": {"mode": "explicit"}} if message.keep and keeps else {}
+    if not message.images and not point:
         yield {"role": message.role, "content": message.text}
         return
     parts: list[dict[str, object]] = [{"type": "input_text", "text": message.text}] if message.text else []
-    parts += ({"type": "input_image", "image_url": data_url(one), "detail": "auto"} for one in message.images)
+    parts += map(_picture, message.images)
     if parts:
-        parts[-1] |= mark
+        parts[-1] |= point
     yield {"role": message.role, "content": parts}
 
 
-def _thought(item: dict[str, Any], *, shown: bool) -> Iterator[ReasoningPart]:
-    """The text of a thought if it was not shown yet, and its signature: the item's id and encrypted content."""
-    parts = item.get("summary") or item.get("content") or ()
-    text = "" if shown else "\n\n".join(one.get("text") or "" for one in parts)
-    encrypted = item.get("encrypted_content")
-    if text or encrypted:
-        yield ReasoningPart(text=text, signature=f"{_OURS}{item.get('id')}:{encrypted}" if encrypted else "")
+def _picture(image: Image) -> dict[str, object]:
+    return {"type": "input_image", "image_url": data_url(image), "detail": "auto"}
 
 
-def _sent_back(thought: Thought) -> dict[str, object] | None:
-    if not thought.signature.startswith(_OURS):
-        return None  # another vendor's, or shown only
-    item, _, encrypted = thought.signature.removeprefix(_OURS).partition(":")
+def _sent_back(thought: Thought, mark: str) -> dict[str, object]:
+    """A thought of this model's; others, and those of other organisations, cannot be decrypted."""
+    item, _, encrypted = thought.signature.removeprefix(mark).partition(":")
     summary = [{"type": "summary_text", "text": thought.text}] if thought.text else []
     return {"type": "reasoning", "id": item, "summary": summary, "encrypted_content": encrypted}
 
 
 def _call(item: dict[str, Any]) -> ToolCall:
     called = item.get("call_id") or item.get("id") or ""
-    return ToolCall(id=called, name=item.get("name") or "", arguments=item.get("arguments") or "{}")
+    return ToolCall(id=called, name=item.get("name") or "", arguments=item.get("arguments") or "")
 
 
 def _logprobs(said: object) -> tuple[float, ...]:

@@ -12,15 +12,22 @@ from urllib.parse import quote, urlsplit
 
 from sourcebook.errors import ConfigError, InvalidReply, ModelError
 from sourcebook.models.base import Capabilities, Finish, FinishReason, Message, ModelEvent, ModelRequest, TextPart
-from sourcebook.models.formats.openai_chat import GO_ON, data_url, unable
+from sourcebook.models.formats.replies import stopped
 from sourcebook.models.formats.stopping import StopSequences
+from sourcebook.models.formats.turns import begun, data_url
+from sourcebook.models.formats.wishes import GO_ON, chosen, told, unable
 from sourcebook.models.framing import ServerSentEvents, Whole
-from sourcebook.models.wire import Frame, Framing, HttpCall, Target, failure, from_json, to_json
+from sourcebook.models.meaning import failure
+from sourcebook.models.wire import Frame, Framing, HttpCall, Target, from_json, json_headers, said, to_json
 from sourcebook.types import Usage
 
 _POLLS: Final = (0.2, 0.5, 1.0, 2.0, 5.0)
 """Seconds before each look at a prediction that is not ready; the last for all further ones."""
 _METRICS: Final = 3  # looks for the metrics of a prediction whose output is there
+_PASSING: Final = ("canceled", "aborted", "memory", "interrupted", "unavailable", "try again", "timeout", "timed out")
+"""Words for failures of a prediction that are not its input's fault."""
+_FLAGGED: Final = "content_policy"  # what others call it
+_HOSTS: Final = ".replicate.com"
 _OVER: Final = ("succeeded", "failed", "canceled", "aborted")
 
 
@@ -35,16 +42,12 @@ class Replicate:
     def __init__(self, target: Target) -> None:
         options = target.options
         self._target = target
-        template = options.get("template", "plain")
-        if template != "plain" and template not in _TEMPLATES:
-            raise ConfigError(
-                f"template={template!r} in the model's URL", remedy=f"Known: plain, {', '.join(_TEMPLATES)}"
-            )
+        template = chosen(options, "template", ("plain", *_TEMPLATES))
         wait = options.get("wait", "1")
         if not wait.isdigit() or not 1 <= int(wait) <= 60:
             raise ConfigError(f"wait={wait!r} in the model's URL", remedy="Write seconds from 1 to 60")
         self._wait = wait
-        self._template = _TEMPLATES.get(template)
+        self._template = _TEMPLATES.get(template or "plain")
         self._images = options.get("images", "")
         self.capabilities = Capabilities(images=bool(self._images), seed=True, continues=self._template is not None)
         model, _, version = target.model.partition(":")
@@ -52,12 +55,11 @@ class Replicate:
         name = quote(model, safe="/")
         if self._version:
             self._path = "/predictions"
-        elif options.get("deployment") == "true":
+        elif told(options, "deployment", otherwise=False):
             self._path = f"/deployments/{name}/predictions"
         else:
             self._path = f"/models/{name}/predictions"
-        key = {"Authorization": f"Bearer {target.key}"} if target.key else {}
-        self._headers = {"Content-Type": "application/json", **key, **target.headers}
+        self._headers = json_headers(target)
 
     def call(self, request: ModelRequest) -> HttpCall:
         """POST {base}/models/{owner}/{name}/predictions, /deployments/..., or /predictions with a version."""
@@ -79,7 +81,7 @@ class Replicate:
             values["prompt"] = self._template.written(request.messages)
             values["prompt_template"] = "{prompt}"  # the model's own is not put around it again
         else:
-            if request.messages and request.messages[-1].role == "assistant":
+            if begun(request.messages) is not None:
                 raise unable(self._target.provider, "continue a reply that was begun", f"{GO_ON}, or give a template")
             system = "\n\n".join(one.text for one in request.messages if one.role == "system")
             values["prompt"] = _conversation([one for one in request.messages if one.role != "system"])
@@ -94,20 +96,25 @@ class Replicate:
         for name in ("temperature", "top_p", "seed"):
             if (value := getattr(request, name)) is not None:
                 values[name] = value
-        if request.stop:
-            values["stop_sequences"] = ",".join(request.stop)
+        if stops := [one for one in request.stop if "," not in one]:  # which separates them
+            values["stop_sequences"] = ",".join(stops)
         return values
+
+    def is_trusted(self, url: str) -> bool:
+        """Whether a URL that a reply names may be called at all: the base's server, or one of the open network."""
+        return urlsplit(url).scheme == "https" or self._is_ours(url)
 
     def headers_for(self, url: str) -> dict[str, str]:
         """The key goes to the vendor's own hosts only, whatever URL a reply names."""
-        ours, theirs = urlsplit(self._target.base), urlsplit(url)
-        family = "." + ".".join((ours.hostname or "").split(".")[-2:])
-        if theirs.netloc == ours.netloc:
-            return dict(self._headers)
-        named = not family.replace(".", "").isdigit()  # numbers of an address have no family
-        if named and theirs.scheme == "https" and f".{theirs.hostname}".endswith(family):
+        theirs = urlsplit(url)
+        vendors = urlsplit(self._target.base).hostname == f"api{_HOSTS}"
+        if self._is_ours(url) or (vendors and theirs.scheme == "https" and (theirs.hostname or "").endswith(_HOSTS)):
             return dict(self._headers)
         return {name: value for name, value in self._headers.items() if name == "Content-Type"}
+
+    def _is_ours(self, url: str) -> bool:
+        ours, theirs = urlsplit(self._target.base), urlsplit(url)
+        return (theirs.scheme, theirs.netloc) == (ours.scheme, ours.netloc)
 
     def reader(self, request: ModelRequest) -> ReplicateReader:
         """For the reply, streamed or not."""
@@ -115,12 +122,10 @@ class Replicate:
 
     def failure(self, status: int, headers: Mapping[str, str], body: bytes) -> ModelError:
         """From a problem of RFC 7807: {"title", "detail"}."""
-        try:
-            said = from_json(body, self._target.provider)
-        except ModelError:
-            said = {"detail": body.decode("utf-8", "replace")[:500]}
-        message = str(said.get("detail") or said.get("error") or "")
-        return failure(self._target.provider, status, headers, message=message, code=str(said.get("title") or ""))
+        problem = said(body, self._target.provider, otherwise="detail")
+        message = str(problem.get("detail") or problem.get("error") or "")
+        code = _FLAGGED if "flagged" in message.lower() else str(problem.get("title") or "")
+        return failure(self._target.provider, status, headers, message=message, code=code)
 
 
 class ReplicateReader:
@@ -131,9 +136,10 @@ class ReplicateReader:
         self._provider = target.provider
         self._model = target.model
         self._request = request
-        self._stop = StopSequences(request.stop)
+        self._stops = StopSequences(request.stop)  # many a model passes over those that it is told
         self._urls: Mapping[str, str] = {}
         self._looks = 0
+        self.usage = Usage()
         self._streaming = False
         self._status = ""
         self._told = False
@@ -148,39 +154,40 @@ class ReplicateReader:
         """Text; Finish with the prediction that is over and tells its metrics."""
         if frame.event == "reply":
             return self._prediction(from_json(frame.data, self._provider))
-        return self._event(frame)
+        return stopped(self._event(frame), self._stops, self)
 
     def _event(self, frame: Frame) -> Iterator[ModelEvent]:
         self._streaming = True
         if frame.event == "output":
-            yield from self._stop.feed(TextPart(text=frame.data))
+            yield TextPart(text=frame.data)
         elif frame.event == "error":
-            said = from_json(frame.data, self._provider) if frame.data.lstrip().startswith("{") else {}
-            raise self._failed(str(said.get("detail") or frame.data))
+            problem = from_json(frame.data, self._provider) if frame.data.lstrip().startswith("{") else {}
+            raise self._failed(str(problem.get("detail") or frame.data))
         elif frame.event == "done":
             reason = from_json(frame.data, self._provider).get("reason") if frame.data.strip() else None
             self._told = True
             self._done = reason in (None, "")  # else the prediction itself tells what happened
             if self._done:
-                yield from self._stop.rest()
+                yield from self._stops.rest()
 
-    def _prediction(self, said: dict[str, Any]) -> Iterator[ModelEvent]:
-        urls = said.get("urls")
-        self._urls = {name: url for name, url in urls.items() if url} if isinstance(urls, dict) else self._urls
-        self._status = str(said.get("status") or "")
+    def _prediction(self, prediction: dict[str, Any]) -> Iterator[ModelEvent]:
+        urls = prediction.get("urls")
+        if isinstance(urls, dict):
+            self._urls = {name: url for name, url in urls.items() if url and self._wire.is_trusted(url)}
+        self._status = str(prediction.get("status") or "")
         if self._status in ("failed", "canceled", "aborted"):
             self._ended = True
-            raise self._failed(str(said.get("error") or f"the prediction was {self._status}"))
+            raise self._failed(str(prediction.get("error") or f"the prediction was {self._status}"))
         if self._status != "succeeded":
             if not self._urls.get("get"):
                 raise InvalidReply(f"{self._provider} did not say where its prediction is", provider=self._provider)
             return
         if not self._told:
             self._told = self._done = True
-            if text := _text(said.get("output"), self._provider):
-                yield from self._stop.feed(TextPart(text=text))
-            yield from self._stop.rest()
-        metrics = said.get("metrics") or {}
+            if text := _text(prediction.get("output"), self._provider):
+                yield from self._stops.feed(TextPart(text=text))
+            yield from self._stops.rest()
+        metrics = prediction.get("metrics") or {}
         if "output_token_count" in metrics or self._looks >= _METRICS or not self._urls.get("get"):
             yield self._finish(metrics)
 
@@ -189,7 +196,7 @@ class ReplicateReader:
         self._ended = True
         prompt, written = metrics.get("input_token_count"), metrics.get("output_token_count")
         reason: FinishReason = "stop"
-        if written is not None and written >= self._request.max_output_tokens and not self._stop.stopped:
+        if written is not None and written >= self._request.max_output_tokens and not self._stops.stopped:
             reason = "length"
         usage = Usage()
         if prompt is not None and written is not None:
@@ -198,8 +205,10 @@ class ReplicateReader:
 
     def _failed(self, message: str) -> ModelError:
         words = message.lower()
-        transient = "canceled" in words or "aborted" in words or "memory" in words or "interrupted" in words
-        return failure(self._provider, 0, {}, message=message, code="server_error" if transient else "")
+        if "flagged" in words:
+            return failure(self._provider, 0, {}, message=message, code=_FLAGGED)
+        code = "server_error" if any(one in words for one in _PASSING) else "invalid_request"
+        return failure(self._provider, 0, {}, message=message, code=code)
 
     def end(self) -> Iterable[ModelEvent]:
         """Finish if all of the output had come, even if the metrics did not."""

@@ -5,13 +5,14 @@ Vendors with two roles refuse a conversation in which one of them speaks twice.
 
 from __future__ import annotations
 
+import base64
 import json
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from typing import Literal
+from typing import Final, Literal
 
-from sourcebook.models.base import Message, ToolCall
+from sourcebook.models.base import Image, Message, ModelRequest, ToolCall
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -23,10 +24,10 @@ class Turn:
 
 
 def turns(messages: Sequence[Message]) -> list[Turn]:
-    """Neighbours of one side as one turn; system messages are left out, wherever they stand."""
+    """Neighbours of one side as one turn; system messages are left out, wherever they stand, and blank ones."""
     sides: list[tuple[Literal["user", "assistant"], list[Message]]] = []
     for message in messages:
-        if message.role == "system":
+        if message.role == "system" or _is_blank(message):
             continue
         side: Literal["user", "assistant"] = "assistant" if message.role == "assistant" else "user"
         if not sides or sides[-1][0] != side:
@@ -36,6 +37,12 @@ def turns(messages: Sequence[Message]) -> list[Turn]:
         Turn(role=side, messages=tuple(sorted(some, key=lambda one: one.role != "tool")))  # the sort is stable
         for side, some in sides
     ]
+
+
+def _is_blank(message: Message) -> bool:
+    """Whether nothing of it would be sent: then the messages around it are neighbours."""
+    said = message.text.strip() or message.images or message.tool_calls
+    return message.role != "tool" and not said
 
 
 def begun(messages: Sequence[Message]) -> str | None:
@@ -55,7 +62,7 @@ def arguments_of(call: ToolCall) -> dict[str, object]:
     """A call's arguments as an object; what is none, because the model wrote broken JSON, as one named "unreadable"."""
     try:
         value = json.loads(call.arguments or "{}")
-    except ValueError:
+    except (ValueError, RecursionError):
         value = call.arguments
     return value if isinstance(value, dict) else {"unreadable": value}
 
@@ -65,9 +72,40 @@ def plain_id(id: str, allowed: str = "a-zA-Z0-9_-") -> str:
     return re.sub(f"[^{allowed}]", "_", id)[:64] or "call"
 
 
-def told(options: Mapping[str, str], name: str, *, otherwise: bool) -> bool:
-    """An option of a model's URL that is true or false."""
-    return {"true": True, "false": False}.get(options.get(name, ""), otherwise)
+def data_url(image: Image) -> str:
+    """The image's URL, or its bytes as a data URL (RFC 2397)."""
+    if image.url is not None:
+        return image.url
+    return f"data:{image.media_type};base64,{base64.b64encode(image.data or b'').decode()}"
+
+
+def with_pictures_apart(messages: Sequence[Message]) -> list[Message]:
+    """For vendors whose results of tools are text only: the user shows their pictures, after all of them."""
+    written: list[Message] = []
+    pictures: list[Image] = []
+    for message in messages:
+        if pictures and message.role == "user":
+            message = replace(message, images=(*pictures, *message.images))
+            pictures = []
+        elif pictures and message.role != "tool":
+            written.append(Message(role="user", images=tuple(pictures)))
+            pictures = []
+        if message.role == "tool":
+            pictures += message.images
+            message = replace(message, images=())
+        written.append(message)
+    return [*written, Message(role="user", images=tuple(pictures))] if pictures else written
+
+
+_BUDGETS: Final = {"low": 1024, "medium": 4096, "high": 16384}  # tokens to think with
+
+
+def thinking_budget(request: ModelRequest) -> int:
+    """Tokens to think with, for models that are told how many; 0 for none.
+
+    They are a part of the tokens that the reply may have in all, so that what was reserved for it suffices.
+    """
+    return min(_BUDGETS.get(request.reasoning or "", 0), request.max_output_tokens * 3 // 4)
 
 
 class Continuation:

@@ -10,7 +10,7 @@ from typing import Self, TypeVar
 T = TypeVar("T")
 
 
-class Overdue(Exception):
+class Overdue(TimeoutError):
     """What was waited for did not come in time. It was cancelled, and has let go."""
 
 

@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Final, TypeVar
 
@@ -19,6 +18,7 @@ from sourcebook.models.base import (
     TextPart,
     ToolCallPart,
 )
+from sourcebook.models.cost.price import prompt_tokens as priced_prompt_tokens
 from sourcebook.types import Usage
 
 Now = Callable[[], float]
@@ -96,25 +96,34 @@ def unfinished(model: Model, text: str) -> Interrupted:
 
 
 def prompt_tokens(model: Model, request: ModelRequest) -> int:
-    """Tokens of the prompt by the model's own counter: an estimate, as vendors frame messages in ways of their own."""
-    return model.count_tokens("\n".join(_prompt(request))) + _FRAME * len(request.messages) + _pictures(request)
+    """Tokens of the prompt by the model's own counter, counted as what a call costs is."""
+    return _counted(request, model.count_tokens)
 
 
 def most_prompt_tokens(request: ModelRequest) -> int:
     """What no tokenizer's count exceeds, without running one: each byte a token."""
-    written = sum(len(text.encode()) for text in _prompt(request))
-    return written + _FRAME * len(request.messages) + _pictures(request)
+    return _counted(request, lambda text: len(text.encode("utf-8", "replace")))
+
+
+def _counted(request: ModelRequest, count: Callable[[str], int]) -> int:
+    """All that a model reads: the messages, or question and evidence where there are none."""
+    if request.messages:
+        return priced_prompt_tokens(request, count)
+    return count("\n".join([request.question, *(hit.passage.text for hit in request.evidence)]))
 
 
 def spent(
     model: Model, request: ModelRequest, attempt: Attempt, error: BaseException | None, price: Price | None
 ) -> Usage:
-    """What an attempt that came to nothing took.
+    """What an attempt took that came to nothing.
 
-    The error's own account, if it has one (`error.usage`, as whoever meters the model may set it). Else the prompt
-    and what had come, counted by the model's tokenizer (exact=False), if anything had come or nobody said why it
-    ended; an attempt that failed before it sent anything was not charged.
+    What its Finish says, if there was one that nobody read. Else the error's own account, if it has one
+    (`error.usage`, as whoever meters the model sets it). Else the prompt and what had come, counted by the model's
+    tokenizer (exact=False), if anything had come or nobody said why it ended; an attempt that failed before it sent
+    anything was not charged.
     """
+    if attempt.finish is not None:
+        return attempt.finish.usage
     if isinstance(error, ModelError) and error.usage is not None:
         return error.usage
     if error is not None and not attempt.visible:
@@ -147,23 +156,4 @@ def with_text(error: Kind, text: str) -> Kind:
     return error
 
 
-def _prompt(request: ModelRequest) -> Sequence[str]:
-    """All that a model reads: the messages, or question and evidence where there are none."""
-    if not request.messages:
-        return [request.question, *(hit.passage.text for hit in request.evidence)]
-    texts = [message.text for message in request.messages]
-    texts += [thought.text for message in request.messages for thought in message.thoughts]
-    texts += [call.name + call.arguments for message in request.messages for call in message.tool_calls]
-    texts += [f"{tool.name} {tool.description} {json.dumps(tool.parameters)}" for tool in request.tools]
-    if request.schema is not None:
-        texts.append(json.dumps(request.schema))
-    return texts
-
-
-def _pictures(request: ModelRequest) -> int:
-    return _PICTURE * sum(len(message.images) for message in request.messages)
-
-
 _NO_TIME: Final = 0.005  # seconds
-_FRAME: Final = 4  # tokens around a message
-_PICTURE: Final = 1000  # tokens of an image of a usual size

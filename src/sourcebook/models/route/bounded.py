@@ -9,12 +9,13 @@ from dataclasses import replace
 from typing import Final
 
 from sourcebook.errors import DeadlineExceeded
-from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest, TextPart
+from sourcebook.models.around import Around
+from sourcebook.models.base import Finish, Model, ModelEvent, ModelRequest, TextPart
 from sourcebook.models.route.alarm import Alarm, Overdue
 from sourcebook.models.route.attempt import DEADLINE_PASSED, Now, unfinished, with_text
 
 
-class Bounded:
+class Bounded(Around):
     """A model that is stopped at the request's deadline.
 
     seconds: what a request without a deadline is given; 0: as long as it takes. All that runs inside is told the
@@ -23,32 +24,9 @@ class Bounded:
     """
 
     def __init__(self, model: Model, *, seconds: float = 120.0, now: Now = time.monotonic) -> None:
-        self._model = model
+        super().__init__(model)
         self._seconds = seconds
         self._now = now
-
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self._model.name
-
-    @property
-    def window(self) -> int:
-        """The model's."""
-        return self._model.window
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The model's."""
-        return self._model.capabilities
-
-    def count_tokens(self, text: str) -> int:
-        """The model's."""
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        """Close the model."""
-        await self._model.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The model's events, up to the deadline."""
@@ -86,8 +64,9 @@ class Bounded:
             raise self._late(deadline - began, text)
 
     def _late(self, seconds: float, text: list[str]) -> DeadlineExceeded:
+        done = f"had not finished after {seconds:.1f} s" if seconds > 0.0 else "had not been asked by then"
         return DeadlineExceeded(
-            f"{DEADLINE_PASSED}: {self.name} had not finished after {seconds:.1f} s",
+            f"{DEADLINE_PASSED}: {self.name} {done}",
             remedy="Give the request more time, or raise route.deadline_seconds",
             text="".join(text),
         )

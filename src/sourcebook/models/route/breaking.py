@@ -19,7 +19,8 @@ from sourcebook.errors import (
     Terminal,
     Unavailable,
 )
-from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest
+from sourcebook.models.around import Around
+from sourcebook.models.base import Finish, Model, ModelEvent, ModelRequest
 from sourcebook.models.route.attempt import OWN, Now
 
 State = Literal["closed", "open", "half-open"]
@@ -29,7 +30,7 @@ FAULTS: Final[tuple[type[ModelError], ...]] = (Unavailable, Interrupted, Invalid
 
 
 @dataclass(frozen=True, slots=True)
-class Passage:
+class Leave:
     """Leave to call. turn: counts the breaker's changes of state; the outcome of an older turn means nothing."""
 
     turn: int
@@ -65,10 +66,10 @@ class Breaker:
             return "closed"
         return "open" if self._now() < self._until else "half-open"
 
-    def enter(self) -> Passage | float:
+    def enter(self) -> Leave | float:
         """Leave to call, or seconds after which to ask again."""
         if self._until is None:
-            return Passage(self._turn)
+            return Leave(self._turn)
         now = self._now()
         if now < self._until:
             return self._until - now
@@ -76,30 +77,30 @@ class Breaker:
             return min(1.0, self._seconds - (now - self._probing))
         self._probing = now
         self._turn += 1  # an earlier probe that never came back means nothing any more
-        return Passage(self._turn, probe=True)
+        return Leave(self._turn, probe=True)
 
-    def succeeded(self, passage: Passage) -> None:
+    def succeeded(self, leave: Leave) -> None:
         """The model answered."""
-        if passage.turn != self._turn:
+        if leave.turn != self._turn:
             return
-        if passage.probe:
+        if leave.probe:
             self._close()
         self._in_a_row = 0
         self._outcomes.append(True)
 
-    def failed(self, passage: Passage) -> None:
+    def failed(self, leave: Leave) -> None:
         """The model failed, by its own fault."""
-        if passage.turn != self._turn:
+        if leave.turn != self._turn:
             return
         self._outcomes.append(False)
         self._in_a_row += 1
         many = len(self._outcomes) == _OUTCOMES and self._outcomes.count(False) >= _OUTCOMES * _FAILING
-        if passage.probe or self._in_a_row >= self._failures or many:
+        if leave.probe or self._in_a_row >= self._failures or many:
             self._open()
 
-    def left(self, passage: Passage) -> None:
+    def left(self, leave: Leave) -> None:
         """The call ended without saying anything about the model."""
-        if passage.turn == self._turn and passage.probe:
+        if leave.turn == self._turn and leave.probe:
             self._probing = None
 
     def _open(self) -> None:
@@ -117,7 +118,7 @@ class Breaker:
         self._opened = 0
 
 
-class Breaking:
+class Breaking(Around):
     """A model behind a breaker. Errors: `Unavailable` with retry_after while it is open, without a call.
 
     faults: the errors that count. A call that ran into its deadline, or was given up at it, before anything came,
@@ -133,44 +134,21 @@ class Breaking:
         slow: float = 5.0,
         now: Now = time.monotonic,
     ) -> None:
-        self._model = model
+        super().__init__(model)
         self._faults = faults
         self._slow = slow
         self._now = now
         self.breaker = breaker
 
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self._model.name
-
-    @property
-    def window(self) -> int:
-        """The model's."""
-        return self._model.window
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The model's."""
-        return self._model.capabilities
-
-    def count_tokens(self, text: str) -> int:
-        """The model's."""
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        """Close the model."""
-        await self._model.close()
-
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The model's events. Errors: the model's; Unavailable while the breaker is open."""
-        passage = self.breaker.enter()
-        if isinstance(passage, float):
+        leave = self.breaker.enter()
+        if isinstance(leave, float):
             raise Unavailable(
-                f"{self.name} failed too often and is left alone for another {passage:.1f} s",
+                f"{self.name} failed too often and is left alone for another {leave:.1f} s",
                 remedy="Wait, or name a further model in route.models",
                 provider=OWN,
-                retry_after=passage,
+                retry_after=leave,
             )
         began = self._now()
         heard = finished = False
@@ -180,28 +158,28 @@ class Breaking:
                     heard = True
                     if isinstance(event, Finish) and not finished:
                         finished = True
-                        self.breaker.succeeded(passage)
+                        self.breaker.succeeded(leave)
                     yield event
         except (asyncio.CancelledError, GeneratorExit):
             late = request.deadline is not None and self._now() >= request.deadline
             if late and not heard and self._now() - began >= self._slow:
-                self.breaker.failed(passage)
+                self.breaker.failed(leave)
             raise
         except ModelError as error:
             if not finished:
-                self._judge(error, passage, self._now() - began)
+                self._judge(error, leave, self._now() - began)
             raise
         finally:
-            self.breaker.left(passage)
+            self.breaker.left(leave)
 
-    def _judge(self, error: ModelError, passage: Passage, took: float) -> None:
+    def _judge(self, error: ModelError, leave: Leave, took: float) -> None:
         slow = isinstance(error, DeadlineExceeded) and took >= self._slow
         if error.provider == OWN or isinstance(error, BudgetExceeded):
             return  # nobody was called
         if slow or isinstance(error, self._faults):
-            self.breaker.failed(passage)
+            self.breaker.failed(leave)
         elif isinstance(error, Terminal):
-            self.breaker.succeeded(passage)  # it is there, and says no
+            self.breaker.succeeded(leave)  # it is there, and says no
 
 
 _OUTCOMES: Final = 20

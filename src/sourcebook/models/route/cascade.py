@@ -12,7 +12,6 @@ from typing import Final
 
 from sourcebook.errors import BudgetExceeded, InvalidRequest, ModelError
 from sourcebook.models.base import (
-    Capabilities,
     Completion,
     Finish,
     Model,
@@ -33,7 +32,7 @@ from sourcebook.models.route.doubt import (
     doubt_before,
     word_overlap,
 )
-from sourcebook.models.route.shared import common, distinct
+from sourcebook.models.route.shared import Among
 from sourcebook.types import Usage
 
 
@@ -45,7 +44,7 @@ class CascadeReport:
     ("confidence", "error", "reason", "schema", "tools", "probability", "agreement").
     cost: what the calls took. strong_cost: what they would have taken had the strong model been asked at once; for
     calls that the cheap model answered, its tokens at the strong model's price. priced: whether all prices were
-    known; if not, the money means little.
+    known; if not, the money means little. unheard: second replies that failed, so that agreement said nothing.
     """
 
     calls: int
@@ -54,6 +53,7 @@ class CascadeReport:
     cost: int = 0
     strong_cost: int = 0
     priced: bool = True
+    unheard: int = 0
 
     @property
     def escalation_rate(self) -> float:
@@ -66,12 +66,14 @@ class CascadeReport:
         return self.strong_cost - self.cost
 
 
-class Cascade:
+class Cascade(Among):
     """A cheap model, and a strong one for what the cheap one is not trusted with.
 
     The cheap answer is judged before anything of it is shown, so it comes whole. When something speaks against it
     (see `Thresholds`), or the call fails, the strong model is asked anew, and a Switched says why (kept=0). Little
     confidence in the evidence spares the cheap call. The cheap model's thoughts are shown with its answer only.
+    What is added to a request for the sake of a sign (log probabilities, a temperature for the second reply) is left
+    out if the cheap model does not accept it.
     price: of both models' tokens. Calls whose model says its own cost (metered ones) are taken at that.
 
     Errors: InvalidRequest and BudgetExceeded of the cheap model; otherwise the strong model's.
@@ -89,6 +91,7 @@ class Cascade:
         price: Price | None = None,
         now: Now = time.monotonic,
     ) -> None:
+        super().__init__((cheap, strong))
         self._cheap = cheap
         self._strong = strong
         self._thresholds = thresholds or Thresholds()
@@ -101,30 +104,13 @@ class Cascade:
         self._cost = 0
         self._strong_cost = 0
         self._priced = True
+        self._unheard = 0
+        self._plainly: set[str] = set()  # fields of a request in which the cheap model takes no value of ours
 
     @property
     def name(self) -> str:
         """Of both models."""
         return f"cascade({self._cheap.name}, {self._strong.name})"
-
-    @property
-    def window(self) -> int:
-        """What fits both."""
-        return min(self._cheap.window, self._strong.window)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What both can do."""
-        return common((self._cheap, self._strong))
-
-    def count_tokens(self, text: str) -> int:
-        """By the cheap model."""
-        return self._cheap.count_tokens(text)
-
-    async def close(self) -> None:
-        """Close both."""
-        for model in distinct((self._cheap, self._strong)):
-            await model.close()
 
     def report(self) -> CascadeReport:
         """What has been done so far."""
@@ -135,6 +121,7 @@ class Cascade:
             cost=self._cost,
             strong_cost=self._strong_cost,
             priced=self._priced,
+            unheard=self._unheard,
         )
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
@@ -175,6 +162,7 @@ class Cascade:
     def _judged(self, request: ModelRequest, first: _Sample, second: _Sample | None) -> Doubt | None:
         if first.error is not None:
             if isinstance(first.error, InvalidRequest | BudgetExceeded) or is_over(request, self._now):
+                first.error.text = ""  # nothing of it was shown
                 raise first.error
             return Doubt(ground="error", explanation=first.error.args[0])
         other = "".join(second.attempt.text) if second is not None and second.error is None else None
@@ -183,17 +171,37 @@ class Cascade:
     async def _samples(self, request: ModelRequest) -> tuple[_Sample, _Sample | None]:
         """One cheap reply, or two at the same time if their agreement matters."""
         if self._thresholds.probability and self._cheap.capabilities.logprobs:
-            request = replace(request, logprobs=True)
+            wanted = self._with(request, "logprobs", replace(request, logprobs=True))
+        else:
+            wanted = request
         if not self._thresholds.agreement or request.tools:
-            return await self._sample(request), None
+            return await self._accepted(wanted, request), None
         warmth = max(request.temperature or 0.0, _WARM)
-        other = replace(request, temperature=warmth, seed=None if request.seed is None else request.seed + 1)
+        other = replace(request, seed=None if request.seed is None else request.seed + 1)
+        warm = self._with(other, "temperature", replace(other, temperature=warmth))
         try:
             async with asyncio.TaskGroup() as group:
-                first, second = (group.create_task(self._sample(one)) for one in (request, other))
+                tasks = [group.create_task(self._accepted(*one)) for one in ((wanted, request), (warm, other))]
         except ExceptionGroup as several:
             raise several.exceptions[0] from None
-        return first.result(), second.result()
+        first, second = (task.result() for task in tasks)
+        self._unheard += second.error is not None
+        return first, second
+
+    def _with(self, request: ModelRequest, added: str, changed: ModelRequest) -> ModelRequest:
+        """The changed request, unless the model does not take what was added."""
+        return request if added in self._plainly else changed
+
+    async def _accepted(self, wanted: ModelRequest, request: ModelRequest) -> _Sample:
+        """A reply to the request as we want it; if the model refuses what we added, to the caller's own."""
+        sample = await self._sample(wanted)
+        if wanted == request or not isinstance(sample.error, InvalidRequest):
+            return sample
+        plain = await self._sample(request)
+        plain.usage = sample.usage + plain.usage
+        if not isinstance(plain.error, InvalidRequest):
+            self._plainly |= {name for name in _ADDED if getattr(wanted, name) != getattr(request, name)}
+        return plain
 
     async def _sample(self, request: ModelRequest) -> _Sample:
         sample = _Sample()
@@ -243,4 +251,5 @@ class _Sample:
         )
 
 
+_ADDED: Final = ("logprobs", "temperature")
 _WARM: Final = 0.7  # two samples at temperature 0 would agree in any case

@@ -11,13 +11,13 @@ from sourcebook.errors import ContextTooLong, InvalidRequest, ModelError
 from sourcebook.models.base import Capabilities, Model, ModelEvent, ModelRequest
 from sourcebook.models.route.attempt import CHANCE, OWN, Price, most_prompt_tokens, prompt_tokens
 from sourcebook.models.route.latency import Observed
-from sourcebook.models.route.shared import distinct, united
+from sourcebook.models.route.shared import Among, united
 from sourcebook.types import Usage
 
 Preference = Literal["order", "price", "latency"]
 
 
-class Chosen:
+class Chosen(Among):
     """Models of which the one that suits the request is called.
 
     A model will do if the prompt, as its tokenizer counts it, and all that it may write fit its window, and if it
@@ -40,10 +40,9 @@ class Chosen:
         explore: float = 0.05,
         random: Random = CHANCE,
     ) -> None:
-        assert models
         assert by != "price" or price is not None
         assert by != "latency" or all(isinstance(model, Observed) for model in models)
-        self._models = tuple(models)
+        super().__init__(models)
         self._by = by
         self._price = price
         self._explore = explore
@@ -63,15 +62,6 @@ class Chosen:
     def capabilities(self) -> Capabilities:
         """What one or another of them can do."""
         return united(self._models)
-
-    def count_tokens(self, text: str) -> int:
-        """By the first model."""
-        return self._models[0].count_tokens(text)
-
-    async def close(self) -> None:
-        """Close all models."""
-        for model in distinct(self._models):
-            await model.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The chosen model's events. Errors: its own; ContextTooLong, InvalidRequest."""

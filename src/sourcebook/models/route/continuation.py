@@ -21,9 +21,10 @@ def continuation(request: ModelRequest, model: Model, text: str, *, begun: bool 
     """How the model is asked to go on after the text, or why it cannot be.
 
     A model that `continues` is given the text as the beginning of its turn (less the white space at its end, which
-    some vendors refuse and all write again). Any other is given the text as a turn that broke off, and is asked to
-    begin with its last words, so that the two pieces can be joined exactly. begun: which of the two; None: by what
-    the model declares.
+    some vendors refuse and all write again). It is not held to a schema then: servers that hold a reply to one begin
+    with the first token that is generated, and would write a whole new value.
+    Any other is given the text as a turn that broke off, and is asked to begin with its last words, so that the two
+    pieces can be joined exactly. begun: which of the two; None: by what the model declares.
     """
     if not text.strip():
         return Continuation(request=request, joint=Joint(text, exact=True))
@@ -40,6 +41,7 @@ def continuation(request: ModelRequest, model: Model, text: str, *, begun: bool 
             request,
             messages=(*messages, beginning),
             max_output_tokens=left,
+            schema=None,
             reasoning=None if request.reasoning is None else "none",  # it has been thought about already
         )
         return Continuation(request=asked, joint=Joint(text, exact=True))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 import re
 from collections import Counter
@@ -10,7 +9,8 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Final, Literal
 
-from sourcebook.models.base import Completion, FinishReason, JsonSchema, ModelRequest, ToolCall
+from sourcebook.models.base import Completion, FinishReason, ModelRequest, ToolCall
+from sourcebook.models.route.schema import schema_problem
 from sourcebook.types import Hit
 
 Ground = Literal["confidence", "error", "reason", "schema", "tools", "probability", "agreement"]
@@ -108,30 +108,6 @@ def word_overlap(one: str, other: str) -> float:
         return 1.0
     shared = (first & second).total()
     return 2.0 * shared / (first.total() + second.total())
-
-
-def schema_problem(text: str, schema: JsonSchema) -> str:
-    """Why the text is not JSON of the schema (2020-12); "" if it is.
-
-    A schema that is not one, or refers to another document (none is fetched), is held against nobody.
-    """
-    from jsonschema import Draft202012Validator
-    from jsonschema.exceptions import SchemaError, ValidationError
-    from referencing import Registry
-    from referencing.exceptions import Unresolvable
-
-    try:
-        value = json.loads(text)
-    except ValueError as error:
-        return f"the reply is not JSON: {error}"
-    try:
-        Draft202012Validator.check_schema(schema)
-        Draft202012Validator(schema, registry=Registry()).validate(value)
-    except ValidationError as error:
-        return f"the reply is against the schema at {error.json_path}: {error.message[:200]}"
-    except (SchemaError, Unresolvable):
-        return ""  # it says nothing about the reply
-    return ""
 
 
 def tool_problem(request: ModelRequest, calls: Sequence[ToolCall]) -> str:

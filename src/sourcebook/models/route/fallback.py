@@ -44,7 +44,7 @@ from sourcebook.models.route.attempt import (
     with_text,
 )
 from sourcebook.models.route.reply import Reply, Turn, outer
-from sourcebook.models.route.shared import common, distinct
+from sourcebook.models.route.shared import Among
 
 Order = Callable[[ModelRequest], Sequence[Model]]
 """The models for a request, best first. Errors: ModelError if none will do."""
@@ -58,13 +58,14 @@ ELSEWHERE: Final[tuple[type[ModelError], ...]] = (
     Refused,
     InvalidReply,
 )
-"""The errors that another model may not have. Not among them: InvalidRequest, BudgetExceeded."""
+"""The errors that another model may not have. Not among them: InvalidRequest."""
 
 
-class Fallback:
+class Fallback(Among):
     """Models in an order, asked one after the other until one has finished the reply.
 
-    Before anything of the reply was seen, an error in `elsewhere` hands the whole request to the next model.
+    Before anything of the reply was seen, an error in `elsewhere` hands the whole request to the next model. So does
+    a budget that does not allow the call: the next one may cost less, or nothing.
     A reply that broke off (any `Transient` after text was sent) is continued by the next model from where it
     stopped. When it begins to write a `Switched` says so, with the characters that stay (kept).
     order: the order for a request, of some or all of the models; else as given.
@@ -94,8 +95,7 @@ class Fallback:
         now: Now = time.monotonic,
         random: Random = CHANCE,
     ) -> None:
-        assert models
-        self._models = tuple(models)
+        super().__init__(models)
         self._given = order
         self._elsewhere = elsewhere
         self._rounds = rounds
@@ -116,21 +116,12 @@ class Fallback:
     @property
     def window(self) -> int:
         """What fits every model, unless another was given."""
-        return self._window or min(model.window for model in self._models)
+        return self._window or super().window
 
     @property
     def capabilities(self) -> Capabilities:
         """What every model can do, unless others were given."""
-        return self._capabilities or common(self._models)
-
-    def count_tokens(self, text: str) -> int:
-        """By the first model."""
-        return self._models[0].count_tokens(text)
-
-    async def close(self) -> None:
-        """Close all models."""
-        for model in distinct(self._models):
-            await model.close()
+        return self._capabilities or super().capabilities
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The events of one model after the other, and the Finish of the last."""
@@ -151,15 +142,17 @@ class Fallback:
                                 if (switched := reply.switched(turn)) is not None:
                                     self.switches += 1
                                     yield switched
-                            reply.sent.take(one)
                             if type(one) is Finish:
+                                if (problem := reply.problem(turn, one)) is not None:
+                                    raise problem
                                 one = replace(one, usage=reply.wasted + one.usage)
+                            reply.sent.take(one)
                             yield one if type(one) is not Switched else outer(one, reply)
                 if attempt.finish is None:
                     raise unfinished(turn.model, reply.text)
                 return
             except ModelError as error:
-                if attempt.finish is not None:
+                if reply.sent.finish is not None:
                     return  # the reply is whole, whatever happened after it
                 reply.wasted += spent(turn.model, turn.request, attempt, error, self._price)
                 reply.failed(turn, attempt, error, self._now())
@@ -186,12 +179,12 @@ class Fallback:
 
     def _goes_on(self, error: ModelError, turn: Turn, reply: Reply) -> bool:
         """Whether the next model should be asked."""
-        if is_over(reply.request, self._now) or reply.sent.called or isinstance(error, BudgetExceeded):
+        if is_over(reply.request, self._now) or reply.sent.called:
             return False
         if isinstance(error, Transient):
             return True
         if not reply.text:
-            return isinstance(error, self._elsewhere)
+            return isinstance(error, (*self._elsewhere, BudgetExceeded))
         # Of a model that was asked to go on and wrote nothing, it says only that it would not. The request itself
         # was good enough for the model before.
         return turn.joint is not None and turn.kept == len(reply.text)

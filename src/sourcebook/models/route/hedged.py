@@ -11,14 +11,14 @@ from dataclasses import replace
 from typing import Final
 
 from sourcebook.errors import ModelError
-from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest, Switched
+from sourcebook.models.base import Finish, Model, ModelEvent, ModelRequest, Switched
 from sourcebook.models.route.attempt import Attempt, Now, Price, charge, shows, spent, unfinished
 from sourcebook.models.route.latency import Latencies
-from sourcebook.models.route.shared import common, distinct
+from sourcebook.models.route.shared import Among
 from sourcebook.types import Usage
 
 
-class Hedged:
+class Hedged(Among):
     """A model with a second call behind it (Dean and Barroso, The Tail at Scale, CACM 2013).
 
     When a reply has not begun after the time in which `percentile` (0 to 1) of them begin, the same request goes to
@@ -45,6 +45,7 @@ class Hedged:
     ) -> None:
         self._model = model
         self._other = other if other is not None else model
+        super().__init__((self._model, self._other))
         self._percentile = percentile
         self._floor = floor
         self._least = least
@@ -61,25 +62,6 @@ class Hedged:
         """The model's."""
         return self._model.name
 
-    @property
-    def window(self) -> int:
-        """What fits both."""
-        return min(self._model.window, self._other.window)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What both can do."""
-        return common((self._model, self._other))
-
-    def count_tokens(self, text: str) -> int:
-        """The model's."""
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        """Close both."""
-        for model in distinct((self._model, self._other)):
-            await model.close()
-
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The events of whichever began first. Errors: the first call's, if both fail."""
         delay = self._delay()
@@ -91,7 +73,7 @@ class Hedged:
         race = _Race(self._now)
         first = race.start(self._model, request)
         hedged = False
-        wasted = Usage()
+        winner: _Runner | None = None
         try:
             winner = await race.winner(delay)
             if winner is None:
@@ -111,23 +93,31 @@ class Hedged:
                     yield Switched(before=self._model.name, after=self._other.name, reason=reason)
             for loser in race.others(winner):
                 loser.task.cancel()
-                wasted += spent(loser.model, request, loser.attempt, loser.error, self._price)
             finished = False
             async with aclosing(winner.events()) as events:
                 async for event in events:
                     if isinstance(event, Finish):
                         finished = True
-                        event = replace(event, usage=wasted + event.usage)
+                        event = replace(event, usage=await self._wasted(race, winner, request) + event.usage)
                     yield event
             if not finished:
                 raise unfinished(winner.model, "".join(winner.attempt.text))
         except ModelError as error:
-            charge(error, wasted + (error.usage or Usage()))
+            if winner is not None:
+                charge(error, await self._wasted(race, winner, request) + (error.usage or Usage()))
             raise
         finally:
             if not hedged:
                 self._recent.append(False)
             await race.stop()
+
+    async def _wasted(self, race: _Race, winner: _Runner, request: ModelRequest) -> Usage:
+        """What the call took that lost, once it has let go: by its own account, if it ended with one."""
+        wasted = Usage()
+        for loser in race.others(winner):
+            await asyncio.wait([loser.task])
+            wasted += spent(loser.model, request, loser.attempt, loser.error, self._price)
+        return wasted
 
     async def _timed(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """One call, observed."""

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 import time
 from collections import deque
 from collections.abc import AsyncGenerator
@@ -10,7 +11,8 @@ from math import ceil
 from typing import Final
 
 from sourcebook.errors import DeadlineExceeded, InvalidRequest, ModelError
-from sourcebook.models.base import Capabilities, Model, ModelEvent, ModelRequest
+from sourcebook.models.around import Around
+from sourcebook.models.base import Model, ModelEvent, ModelRequest
 from sourcebook.models.route.attempt import OWN, Now, shows
 
 
@@ -35,45 +37,23 @@ class Latencies:
         return ordered[max(ceil(share * len(ordered)) - 1, 0)]
 
 
-class Observed:
+class Observed(Around):
     """A model whose calls are counted and timed. Nothing else changes.
 
-    latencies: seconds to the first piece of a reply, as far as one came. A call that failed counts as slow: as long
-    as it took and `_FAILED` more, so that a broken model does not look quick. refused: calls for which the model was
+    latencies: seconds to the first piece of a reply. A call that was left before one came counts as long as it was
+    waited for; one that failed counts as slow: as long as it took and `_FAILED` more, so that a broken model does not
+    look quick. refused: calls for which the model was
     not asked, because of a breaker or a limit.
     """
 
     def __init__(self, model: Model, *, now: Now = time.monotonic) -> None:
-        self._model = model
+        super().__init__(model)
         self._now = now
         self.latencies = Latencies()
         self.calls = 0
         self.failures = 0
         self.refused = 0
         self.running = 0
-
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self._model.name
-
-    @property
-    def window(self) -> int:
-        """The model's."""
-        return self._model.window
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The model's."""
-        return self._model.capabilities
-
-    def count_tokens(self, text: str) -> int:
-        """The model's."""
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        """Close the model."""
-        await self._model.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The model's events."""
@@ -88,7 +68,11 @@ class Observed:
                         begun = True
                         self.latencies.add(self._now() - began)
                     yield event
-        except (InvalidRequest, DeadlineExceeded):  # the caller's doing
+        except (asyncio.CancelledError, GeneratorExit, DeadlineExceeded):
+            if not begun:  # it would have taken at least as long
+                self.latencies.add(self._now() - began)
+            raise
+        except InvalidRequest:  # the caller's doing
             raise
         except ModelError as error:
             if error.provider == OWN:

@@ -7,12 +7,13 @@ from collections.abc import AsyncGenerator
 from contextlib import aclosing
 
 from sourcebook.errors import ModelError, RateLimited
-from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest
+from sourcebook.models.around import Around
+from sourcebook.models.base import Finish, Model, ModelEvent, ModelRequest
 from sourcebook.models.route.attempt import OWN, Now, prompt_tokens
 from sourcebook.models.route.limiter import Limiter
 
 
-class Limited:
+class Limited(Around):
     """A model behind a limiter. Errors: `RateLimited` if a turn does not come in time.
 
     patience: seconds that a call waits for its turn at most; 0: until its deadline. A call counts as running until
@@ -22,33 +23,10 @@ class Limited:
     """
 
     def __init__(self, model: Model, limiter: Limiter, *, patience: float = 0.0, now: Now = time.monotonic) -> None:
-        self._model = model
+        super().__init__(model)
         self._patience = patience
         self._now = now
         self.limiter = limiter
-
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self._model.name
-
-    @property
-    def window(self) -> int:
-        """The model's."""
-        return self._model.window
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The model's."""
-        return self._model.capabilities
-
-    def count_tokens(self, text: str) -> int:
-        """The model's."""
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        """Close the model."""
-        await self._model.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The model's events, once it is the call's turn. Errors: the model's; RateLimited."""

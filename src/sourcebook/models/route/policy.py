@@ -1,8 +1,10 @@
 """The section [route] of sourcebook.toml -> one model.
 
-each model    opened (and metered) -> Watched -> Breaking -> Limited -> Retrying -> Observed
+each model    opened -> Watched -> metered -> Breaking -> Limited -> Retrying -> Observed
 together      Fallback in an order: as given, by price, by latency, by lot; or Cascade(cheap, Fallback(strong))
 outside       Hedged, if on -> Bounded
+
+The watch stands inside of the meter: its clock runs only once money is held, and what is given up is settled.
 """
 
 from __future__ import annotations
@@ -16,7 +18,8 @@ from urllib.parse import parse_qsl
 
 from sourcebook import errors
 from sourcebook.errors import ConfigError, ModelError, Transient
-from sourcebook.models.base import Capabilities, FinishReason, Model, ModelEvent, ModelRequest
+from sourcebook.models.around import Around
+from sourcebook.models.base import FinishReason, Model, ModelEvent, ModelRequest
 from sourcebook.models.route.attempt import CHANCE, Now, Price
 from sourcebook.models.route.bounded import Bounded
 from sourcebook.models.route.breaking import Breaker, Breaking, State
@@ -69,7 +72,7 @@ class RouteReport:
     cascade: CascadeReport | None = None
 
 
-class Routed:
+class Routed(Around):
     """A model made by `build`: all of its wrappers, and a report on them."""
 
     def __init__(
@@ -81,38 +84,15 @@ class Routed:
         hedged: Hedged | None = None,
         cascade: Cascade | None = None,
     ) -> None:
-        self._model = model
+        super().__init__(model)
         self._leaves = tuple(leaves)
         self._fallbacks = tuple(fallbacks)
         self._hedged = hedged
         self._cascade = cascade
 
-    @property
-    def name(self) -> str:
-        """Of the models and how they stand together; of a single one, its own."""
-        return self._model.name
-
-    @property
-    def window(self) -> int:
-        """Of the prompt and answer that the route takes."""
-        return self._model.window
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What the route can do."""
-        return self._model.capabilities
-
     def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The events of the models that the request went to."""
         return self._model.stream(request)
-
-    def count_tokens(self, text: str) -> int:
-        """By the first model."""
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        """Close all models."""
-        await self._model.close()
 
     def report(self) -> RouteReport:
         """How it does so far."""
@@ -129,6 +109,7 @@ def build(
     settings: Route,
     open_model: Callable[[str], Model],
     *,
+    meter: Callable[[Model, str], Model] | None = None,
     models: Sequence[str] = (),
     price: Price | None = None,
     confidence: Confidence = channel_agreement,
@@ -138,12 +119,14 @@ def build(
 ) -> Routed:
     """The model that the settings describe.
 
-    open_model: a model by its URL, metered if calls are to be accounted for; closed with the route. models: URLs
-    instead of settings.models, as when parts.model names a single one. price: micro-dollars of a model's tokens, None
-    where no price is known. now, random: for tests.
-    Errors: ConfigError; whatever open_model raises.
+    open_model: a model by its URL; closed with the route. meter: what keeps account of each single call, around the
+    model and its URL. models: URLs instead of settings.models, as when parts.model names a single one. price:
+    micro-dollars of a model's tokens, None where no price is known. now, random: for tests.
+    Models that run in this process are not silent but slow: they are not watched, asked again or left alone, unless
+    what stands behind their # says so, and where all do there is no deadline but the request's own.
+    Errors: ConfigError; whatever open_model and meter raise.
     """
-    parts = [_overridden(settings, url) for url in models or settings.models]
+    parts = [Named.read(url) for url in models or settings.models]
     if not parts:
         raise ConfigError("route.models names no model", remedy="Name one or several by their URLs, in order")
     if settings.strategy == "cascade" and len(parts) < 2:
@@ -151,7 +134,7 @@ def build(
     if settings.strategy == "cheapest" and price is None:
         raise ConfigError('The strategy "cheapest" needs prices', remedy="Use another strategy, or give prices")
     leaves = [
-        Leaf(open_model(url), own, weight=weight, price=price, now=now, random=random) for url, own, weight in parts
+        Leaf(open_model(one.url), one, settings, meter=meter, price=price, now=now, random=random) for one in parts
     ]
     together = _Together(settings, leaves, price, now, random)
     cascade: Cascade | None = None
@@ -165,7 +148,8 @@ def build(
         other = together.behind() if cascade is None and len(leaves) > 1 else None
         percentile = settings.hedge_percentile / 100.0
         model = hedged = Hedged(model, other, percentile=percentile, price=together.prices(), now=now)
-    bounded = Bounded(model, seconds=settings.deadline_seconds, now=now)
+    local = all(leaf.model.capabilities.local for leaf in leaves)
+    bounded = Bounded(model, seconds=0.0 if local else settings.deadline_seconds, now=now)
     return Routed(bounded, leaves, fallbacks=together.fallbacks, hedged=hedged, cascade=cascade)
 
 
@@ -176,13 +160,26 @@ class Leaf:
     """One model with the wrappers that are its own; all calls of the process share its limits and its breaker."""
 
     def __init__(
-        self, model: Model, settings: Route, *, weight: float, price: Price | None, now: Now, random: Random
+        self,
+        model: Model,
+        named: Named,
+        settings: Route,
+        *,
+        meter: Callable[[Model, str], Model] | None,
+        price: Price | None,
+        now: Now,
+        random: Random,
     ) -> None:
-        self.weight = weight
+        if model.capabilities.local:
+            settings = replace(settings, **_PATIENT)  # type: ignore[arg-type]
+        settings = replace(settings, **named.overrides)  # type: ignore[arg-type]
+        self.weight = named.weight
         self._breaker: Breaker | None = None
         self._limiter: Limiter | None = None
         self._retrying: Retrying | None = None
-        model = Watched(model, first=settings.first_seconds, idle=settings.idle_seconds, price=price)
+        model = Watched(model, first=settings.first_seconds, idle=settings.idle_seconds)
+        if meter is not None:
+            model = meter(model, named.url)
         if settings.breaker_failures:
             self._breaker = Breaker(failures=settings.breaker_failures, seconds=settings.breaker_seconds, now=now)
             model = Breaking(model, self._breaker, now=now)
@@ -228,29 +225,46 @@ def without_overrides(url: str) -> str:
     return plain if mark and "=" in fragment else url
 
 
-def _overridden(settings: Route, url: str) -> tuple[str, Route, float]:
-    """(URL, settings, weight) of a model named as "openai:gpt-5-mini#concurrency=8&weight=3"."""
-    plain = without_overrides(url)
-    fragment = url[len(plain) + 1 :]
-    weight = 1.0
-    own: dict[str, int | float] = {}
-    for name, text in parse_qsl(fragment, keep_blank_values=True):
-        kind = _OVERRIDES.get(name)
-        if kind is None:
-            known = ", ".join(_OVERRIDES)
-            raise ConfigError(f"{url!r} has an unknown setting {name!r} behind its #", remedy=f"Known: {known}")
-        try:
-            value = kind(text)
-        except ValueError as error:
-            raise ConfigError(f"{url!r}: {name} is {text!r}, which is not a number", remedy="Correct it") from error
-        if not 0 <= value < float("inf") or (name == "attempts" and value < 1):
-            raise ConfigError(f"{url!r}: {name} is {text}, which is out of range", remedy="Correct it")
-        if name == "weight":
-            weight = float(value)
-        else:
-            own[name] = value
-    return plain, replace(settings, **own), weight  # type: ignore[arg-type]
+@dataclass(frozen=True, slots=True)
+class Named:
+    """A model as it stands in route.models, such as "openai:gpt-5-mini#concurrency=8&weight=3".
 
+    url: what is before the #. overrides: settings of its own.
+    """
+
+    url: str
+    weight: float = 1.0
+    overrides: Mapping[str, int | float] = field(default_factory=dict)
+
+    @classmethod
+    def read(cls, text: str) -> Named:
+        """Errors: ConfigError."""
+        url = without_overrides(text)
+        overrides: dict[str, int | float] = {}
+        for name, said in parse_qsl(text[len(url) + 1 :], keep_blank_values=True):
+            kind = _OVERRIDES.get(name)
+            if kind is None:
+                known = ", ".join(_OVERRIDES)
+                raise ConfigError(f"{text!r} has an unknown setting {name!r} behind its #", remedy=f"Known: {known}")
+            try:
+                value = kind(said)
+            except ValueError as error:
+                wrong = f"{text!r}: {name} is {said!r}, which is not a number"
+                raise ConfigError(wrong, remedy="Correct it") from error
+            if not 0 <= value < float("inf") or (name == "attempts" and value < 1):
+                raise ConfigError(f"{text!r}: {name} is {said}, which is out of range", remedy="Correct it")
+            overrides[name] = value
+        weight = float(overrides.pop("weight", 1.0))
+        return cls(url, weight, overrides)
+
+
+_PATIENT: Final[Mapping[str, int | float]] = {
+    "attempts": 1,
+    "breaker_failures": 0,
+    "first_seconds": 0.0,
+    "idle_seconds": 0.0,
+}
+"""For a model that runs in this process."""
 
 _OVERRIDES: Final[Mapping[str, type[int | float]]] = {
     "weight": float,

@@ -6,10 +6,11 @@ from collections import deque
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field, replace
 
-from sourcebook.errors import Interrupted, InvalidRequest, ModelError, Transient
-from sourcebook.models.base import Model, ModelEvent, ModelRequest, ReasoningPart, Switched, TextPart
+from sourcebook.errors import BudgetExceeded, Interrupted, InvalidReply, InvalidRequest, ModelError, Transient
+from sourcebook.models.base import Finish, Model, ModelEvent, ModelRequest, ReasoningPart, Switched, TextPart
 from sourcebook.models.route.attempt import OWN, Attempt
 from sourcebook.models.route.continuation import Continuation, Joint, continuation
+from sourcebook.models.route.schema import schema_problem
 from sourcebook.types import Usage
 
 
@@ -106,6 +107,13 @@ class Reply:
             self._useless.add(id(model))
             self.failures.append(Failure(model.name, Interrupted(asked), asked=False))
 
+    def problem(self, turn: Turn, finish: Finish) -> InvalidReply | None:
+        """What is wrong with a reply that was joined of pieces and says that it is whole; a schema can tell."""
+        if turn.joint is None or self.request.schema is None or finish.reason != "stop":
+            return None
+        wrong = schema_problem(self.text, self.request.schema)
+        return InvalidReply(wrong, provider=turn.model.name, usage=finish.usage) if wrong else None
+
     def failed(self, turn: Turn, attempt: Attempt, error: ModelError, now: float) -> None:
         """Remember it. A model that says it continues and then will not is asked the other way before the next."""
         self.failures.append(Failure(turn.model.name, error))
@@ -141,11 +149,16 @@ class Reply:
         return _account(self.failures)
 
     def summary(self) -> ModelError:
-        """Of one model its own error; of several one for all, of a kind that a later call may cure, if there is one."""
+        """Of one model its own error; of several one for all.
+
+        It is of the kind that says most of what helps: that a budget is used up, which only the user can mend; else one
+        that a later call may cure.
+        """
         errors = [one.error for one in _latest(self.failures)]
         if len({one.model for one in self.failures}) == 1:
             return self.last
         chosen = next((one for one in reversed(errors) if isinstance(one, Transient)), errors[-1])
+        chosen = next((one for one in errors if isinstance(one, BudgetExceeded)), chosen)
         waits = [one.retry_after for one in errors if isinstance(one, Transient) and one.retry_after is not None]
         return type(chosen)(
             f"No model could answer: {self.account()}",

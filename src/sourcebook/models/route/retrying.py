@@ -10,13 +10,14 @@ from dataclasses import replace
 from random import Random
 from typing import Final
 
-from sourcebook.errors import DeadlineExceeded, Transient
-from sourcebook.models.base import Capabilities, Finish, Model, ModelEvent, ModelRequest
+from sourcebook.errors import DeadlineExceeded, ModelError, Transient
+from sourcebook.models.around import Around
+from sourcebook.models.base import Finish, Model, ModelEvent, ModelRequest
 from sourcebook.models.route.attempt import CHANCE, OWN, Attempt, Now, Price, charge, spent
 from sourcebook.types import Usage
 
 
-class Retrying:
+class Retrying(Around):
     """A model that is asked again after a `Transient` error, as long as nothing of the reply was seen.
 
     attempts: calls in all. Before the n'th further one it waits a random time up to first * 2 ** (n - 1) seconds,
@@ -40,7 +41,7 @@ class Retrying:
         now: Now = time.monotonic,
         random: Random = CHANCE,
     ) -> None:
-        self._model = model
+        super().__init__(model)
         self._attempts = attempts
         self._first = first
         self._longest = longest
@@ -49,29 +50,6 @@ class Retrying:
         self._now = now
         self._random = random
         self.retries = 0
-
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self._model.name
-
-    @property
-    def window(self) -> int:
-        """The model's."""
-        return self._model.window
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The model's."""
-        return self._model.capabilities
-
-    def count_tokens(self, text: str) -> int:
-        """The model's."""
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        """Close the model."""
-        await self._model.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The events of the first attempt that comes to something. Errors: the last attempt's."""
@@ -89,15 +67,15 @@ class Retrying:
                             event = replace(event, usage=wasted + event.usage)
                         yield event
                 return
-            except Transient as error:
+            except ModelError as error:
                 if attempt.finish is not None:
                     return  # the reply is whole, whatever happened after it
-                wait = self._wait(error, number, began, request)
+                before, wasted = wasted, wasted + spent(self._model, request, attempt, error, self._price)
+                wait = self._wait(error, number, began, request) if isinstance(error, Transient) else None
                 if attempt.visible or wait is None:
-                    if wasted != Usage():
-                        charge(error, wasted + spent(self._model, request, attempt, error, self._price))
+                    if before != Usage():
+                        charge(error, wasted)
                     raise
-                wasted += spent(self._model, request, attempt, error, self._price)
             self.retries += 1
             await asyncio.sleep(wait)
 

@@ -8,6 +8,33 @@ from dataclasses import fields
 from sourcebook.models.base import Capabilities, Model
 
 
+class Among:
+    """One model made of several. All that a subclass does not say itself holds for every one of them."""
+
+    def __init__(self, models: Sequence[Model]) -> None:
+        assert models
+        self._models = tuple(models)
+
+    @property
+    def window(self) -> int:
+        """What fits every model."""
+        return min(model.window for model in self._models)
+
+    @property
+    def capabilities(self) -> Capabilities:
+        """What every model can do."""
+        return common(self._models)
+
+    def count_tokens(self, text: str) -> int:
+        """By the first model."""
+        return self._models[0].count_tokens(text)
+
+    async def close(self) -> None:
+        """Close all models."""
+        for model in distinct(self._models):
+            await model.close()
+
+
 def common(models: Sequence[Model]) -> Capabilities:
     """What all of them can do."""
     every = [model.capabilities for model in models]

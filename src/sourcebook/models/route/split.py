@@ -8,12 +8,12 @@ from hashlib import blake2b
 from math import log
 from random import Random
 
-from sourcebook.models.base import Capabilities, Model, ModelEvent, ModelRequest
+from sourcebook.models.base import Model, ModelEvent, ModelRequest
 from sourcebook.models.route.attempt import CHANCE
-from sourcebook.models.route.shared import common, distinct
+from sourcebook.models.route.shared import Among
 
 
-class Split:
+class Split(Among):
     """Models that each get their share of the calls.
 
     weights: one for each model, in their order; shares are in proportion; 0: none as long as another can do it.
@@ -30,10 +30,9 @@ class Split:
         key: Callable[[ModelRequest], str] | None = None,
         random: Random = CHANCE,
     ) -> None:
-        assert models
         assert len(models) == len(weights)
         assert any(weight > 0 for weight in weights)
-        self._models = tuple(models)
+        super().__init__(models)
         self._weights = tuple(weights)
         self._key = key
         self._random = random
@@ -43,25 +42,6 @@ class Split:
         """Of all models and their weights."""
         shares = ", ".join(f"{one.name} {weight:g}" for one, weight in zip(self._models, self._weights, strict=True))
         return f"split({shares})"
-
-    @property
-    def window(self) -> int:
-        """What fits every model."""
-        return min(model.window for model in self._models)
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """What every model can do."""
-        return common(self._models)
-
-    def count_tokens(self, text: str) -> int:
-        """By the first model."""
-        return self._models[0].count_tokens(text)
-
-    async def close(self) -> None:
-        """Close all models."""
-        for model in distinct(self._models):
-            await model.close()
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The events of the model that the lot falls on. Errors: its own."""
@@ -83,5 +63,5 @@ class Split:
 
 def _drawn(key: str, name: str) -> float:
     """A number above 0, up to 1, that depends on both only."""
-    digest = blake2b(f"{key}\0{name}".encode(), digest_size=7).digest()
+    digest = blake2b(f"{key}\0{name}".encode("utf-8", "replace"), digest_size=7).digest()
     return (int.from_bytes(digest, "big") + 1) / 2.0**56

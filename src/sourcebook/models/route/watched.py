@@ -7,12 +7,13 @@ from contextlib import aclosing
 from typing import Final
 
 from sourcebook.errors import Interrupted, ModelError, Unavailable
-from sourcebook.models.base import Capabilities, Model, ModelEvent, ModelRequest
+from sourcebook.models.around import Around, told
+from sourcebook.models.base import Model, ModelEvent, ModelRequest, Said
 from sourcebook.models.route.alarm import Alarm, Overdue
-from sourcebook.models.route.attempt import Attempt, Price, charge, spent, unfinished, with_text
+from sourcebook.models.route.attempt import Attempt, unfinished, with_text
 
 
-class Watched:
+class Watched(Around):
     """A model that is given up when it sends nothing for too long.
 
     first: seconds to the first event; idle: seconds between events; 0: as long as the deadline allows. Only the
@@ -20,44 +21,24 @@ class Watched:
     that `first` does not apply to it.
     Errors: the model's; `Unavailable` if nothing came in time, `Interrupted` if nothing more came, or if the stream
     ended without a Finish. Interrupted says all the text that had come. What comes after a Finish is left out.
-    What was given up may be charged all the same: its error's usage is an estimate, priced by `price` if given.
+    The cause of an error for silence is a TimeoutError: the model was given up while it may have been at work.
     """
 
-    def __init__(self, model: Model, *, first: float = 60.0, idle: float = 30.0, price: Price | None = None) -> None:
-        self._model = model
-        self._price = price
+    def __init__(self, model: Model, *, first: float = 60.0, idle: float = 30.0) -> None:
+        super().__init__(model)
         self._first = first
         self._idle = idle
 
-    @property
-    def name(self) -> str:
-        """The model's."""
-        return self._model.name
-
-    @property
-    def window(self) -> int:
-        """The model's."""
-        return self._model.window
-
-    @property
-    def capabilities(self) -> Capabilities:
-        """The model's."""
-        return self._model.capabilities
-
-    def count_tokens(self, text: str) -> int:
-        """The model's."""
-        return self._model.count_tokens(text)
-
-    async def close(self) -> None:
-        """Close the model."""
-        await self._model.close()
-
-    async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
+    def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The model's events."""
+        return self.telling(request, Said())
+
+    async def telling(self, request: ModelRequest, said: Said) -> AsyncGenerator[ModelEvent, None]:
+        """The model's events, and what it tells of the call."""
         attempt = Attempt()
         heard = False
         try:
-            async with aclosing(self._model.stream(request)) as events:
+            async with aclosing(told(self._model, request, said)) as events:
                 with Alarm() as alarm:
                     patience = self._first if request.streamed else 0.0
                     while attempt.finish is None:
@@ -69,12 +50,11 @@ class Watched:
                     await alarm.wait(anext(events), _GRACE)  # let it end by itself
         except StopAsyncIteration:
             pass
-        except Overdue:
+        except Overdue as overdue:
             if attempt.finish is not None:
                 return
             error = self._silent(self._idle if heard else self._first, heard=heard)
-            charge(error, spent(self._model, request, attempt, None, self._price))
-            raise with_text(error, "".join(attempt.text)) from None
+            raise with_text(error, "".join(attempt.text)) from overdue
         except ModelError as error:
             if attempt.finish is None:
                 if isinstance(error, Interrupted):

@@ -4,7 +4,7 @@
     Toolboxes    several as one: names are distinct, arguments are checked before anything runs, every call has a
                  limit of time and size, and whatever goes wrong is a result that tells the model what to correct
 
-A result is data, never an instruction: `fenced` marks it so, with a fence that the text itself cannot close.
+A result is data, never an instruction: whoever shows it to a model fences it (`prompt.fence.fenced_data`).
 """
 
 from __future__ import annotations
@@ -19,7 +19,6 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 from sourcebook.errors import SourcebookError, ToolError
 from sourcebook.models.base import Tool
-from sourcebook.prompt.fence import code_of
 from sourcebook.types import Hit
 
 if TYPE_CHECKING:
@@ -38,13 +37,15 @@ class ToolResult:
 
     text: for the model: the result, or if `failed`, what went wrong and how to do better.
     hits: passages that the call found, best first. They are not in `text`: whoever runs the tool numbers them, so
-    that an answer can cite them as [n], and shows them to the model after it.
+    that an answer can cite them as [n], and shows them to the model after it. origins: (document, its version) of
+    all that `text` and `hits` were made from, so that what is remembered of them is forgotten with the documents.
     cut: whether `text` is only the beginning. seconds: how long it took.
     """
 
     text: str
     failed: bool = False
     hits: tuple[Hit, ...] = ()
+    origins: frozenset[tuple[str, int]] = frozenset()
     cut: bool = False
     seconds: float = 0.0
 
@@ -77,10 +78,16 @@ class CallLimits:
 
 
 class Toolboxes:
-    """Several toolboxes as one. Errors: ToolError if two tools share a name, or one is not described validly."""
+    """Several toolboxes as one. Errors: ToolError if two tools share a name, or one is not described validly.
 
-    def __init__(self, boxes: Sequence[Toolbox], *, limits: CallLimits | None = None) -> None:
+    missing: what is not among them for want of a connection, and why, for the answer's record.
+    """
+
+    def __init__(
+        self, boxes: Sequence[Toolbox], *, limits: CallLimits | None = None, missing: Sequence[str] = ()
+    ) -> None:
         self._boxes = tuple(boxes)
+        self.missing = tuple(missing)
         self._limits = limits or CallLimits()
         self._places: dict[str, tuple[Tool, Toolbox]] = {}
         self._validators: dict[str, Draft202012Validator] = {}
@@ -204,13 +211,6 @@ def _check(tool: Tool, known: dict[str, tuple[Tool, Toolbox]]) -> None:
 
 
 # --- results ------------------------------------------------------------------------------------------------
-
-
-def fenced(text: str, *, label: str = "") -> str:
-    """The text between tags that it cannot close, as `prompt.fence` has it for passages. label: what it is."""
-    source = f' of="{re.sub(r"[^A-Za-z0-9_.-]", "_", label)}"' if label else ""
-    tag = f"data-{code_of([text])}"
-    return f"<{tag}{source}>\n{text}\n</{tag}>"
 
 
 def _failed(text: str) -> ToolResult:

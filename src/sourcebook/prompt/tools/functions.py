@@ -11,16 +11,13 @@ import asyncio
 import inspect
 import json
 import re
-from collections.abc import Callable, Collection, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from contextvars import copy_context
 from dataclasses import MISSING, asdict, is_dataclass
 from datetime import date, time
-from decimal import Decimal
 from enum import Enum
-from pathlib import PurePath
 from threading import Thread
 from typing import Any, get_type_hints
-from uuid import UUID
 
 from sourcebook.errors import ToolError
 from sourcebook.models.base import Tool
@@ -62,7 +59,12 @@ class FunctionTools:
                     value = await value
         except ToolError as error:
             return ToolResult(text=str(error), failed=True)
-        except Exception as error:  # the model is told, and may do better
+        except asyncio.CancelledError as error:
+            task = asyncio.current_task()
+            if task is not None and task.cancelling():
+                raise
+            return ToolResult(text=f"{name} cancelled itself: {error}", failed=True)
+        except (Exception, SystemExit) as error:  # the model is told, and may do better
             return ToolResult(text=f"{name} raised {type(error).__name__}: {error}", failed=True)
         return value if isinstance(value, ToolResult) else ToolResult(text=as_text(value))
 
@@ -76,7 +78,7 @@ def as_text(value: object) -> str:
         return value
     if value is None:
         return "Done; it returned nothing."
-    return json.dumps(value, ensure_ascii=False, default=_json_value)
+    return json.dumps(_plain(value), ensure_ascii=False)
 
 
 # --- a function's description -------------------------------------------------------------------------------
@@ -194,19 +196,21 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
     done: asyncio.Future[Any] = loop.create_future()
     context = copy_context()
 
-    def settle(value: Any, error: BaseException | None) -> None:
+    def settle(value: Any, error: Exception | None) -> None:
         if not done.done():
             done.set_result(value) if error is None else done.set_exception(error)
 
     def run() -> None:
         value: Any = None
-        failure: BaseException | None = None
+        failure: Exception | None = None
         try:
             value = context.run(work)
         except StopIteration as error:  # no future takes it
             failure = RuntimeError(f"StopIteration: {error}")
-        except BaseException as error:
+        except Exception as error:
             failure = error
+        except BaseException as error:  # which would end the loop, and is about that thread alone
+            failure = RuntimeError(f"{type(error).__name__}: {error}")
         try:
             loop.call_soon_threadsafe(settle, value, failure)
         except RuntimeError:  # nobody waits: the loop is closed
@@ -216,19 +220,31 @@ async def _in_thread(work: Callable[[], Any]) -> Any:
     return await done
 
 
-def _json_value(value: Any) -> Any:
-    if is_dataclass(value) and not isinstance(value, type):
-        return asdict(value)
+def _plain(value: Any) -> Any:
+    """A value as JSON has it, whatever the keys of its mappings are."""
     if isinstance(value, Enum):
-        return value.value
+        return _plain(value.value)
+    if value is None or isinstance(value, str | bool | int | float):
+        return value
+    if is_dataclass(value) and not isinstance(value, type):
+        return _plain(asdict(value))
+    if isinstance(value, Mapping):
+        return {_key(key): _plain(one) for key, one in value.items()}
+    if isinstance(value, set | frozenset):
+        return [_plain(one) for one in sorted(value, key=str)]
+    if isinstance(value, list | tuple):
+        return [_plain(one) for one in value]
     if isinstance(value, date | time):
         return value.isoformat()
-    if isinstance(value, set | frozenset):
-        return sorted(value, key=str)
-    if isinstance(value, Decimal | UUID | PurePath):
-        return str(value)
     if isinstance(value, bytes):
         return value.decode("utf-8", "replace")
     if callable(dump := getattr(value, "model_dump", None)):  # pydantic
         return dump(mode="json")
     return str(value)
+
+
+def _key(key: Any) -> Any:
+    plain = _plain(key)
+    if plain is None or isinstance(plain, str | bool | int | float):
+        return plain  # which `json` writes as it does
+    return json.dumps(plain, ensure_ascii=False)

@@ -112,6 +112,8 @@ class Schemas:
 
     def _class(self, kind: type) -> dict[str, object]:
         if issubclass(kind, Enum):
+            if not all(isinstance(member.value, str | int | float) for member in kind):
+                raise self._unknown(kind, "its values have no counterpart in JSON")
             return _one_of([member.value for member in kind])
         if _is_pydantic(kind):
             return self._pydantic(kind)

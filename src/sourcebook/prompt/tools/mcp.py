@@ -16,23 +16,30 @@ from collections import deque
 from collections.abc import Mapping, Sequence
 from contextlib import AsyncExitStack, suppress
 from dataclasses import dataclass, field
-from ipaddress import ip_address
 from threading import Thread
 from typing import TYPE_CHECKING, Self
 from urllib.parse import urlsplit
 
 from sourcebook.errors import ConfigError, MissingExtra, SourcebookError, ToolError
+from sourcebook.loopback import is_loopback
 from sourcebook.models.base import Tool
 from sourcebook.prompt.tools.base import ToolResult
+from sourcebook.prompt.tools.prefixed import distinct
 
 if TYPE_CHECKING:
     from types import TracebackType
 
-    from mcp import Client
+    from mcp import Client, MCPError
     from mcp_types import CallToolResult, ContentBlock
     from mcp_types import Tool as ServerTool
 
 _PAGES = 100  # of a server's list of tools
+_LONGEST_DESCRIPTION = 1000  # characters; it stands in every prompt
+_LONGEST_SCHEMA = 50_000
+_LONGEST_LINE = 65_536  # characters that a server may write to standard error without an end of line
+_GOODBYE_SECONDS = 5.0
+_NO_SESSION = (-32001, -32600)  # what servers with sessions answer with status 404; the first is a timeout as well
+_SESSION_OVER = re.compile(r"(?i)\bsession\b.*\b(?:terminated|not found|expired)|\b(?:unknown|invalid) session")
 _NOT_IN_NAMES = re.compile(r"[^A-Za-z0-9_-]")
 
 
@@ -62,14 +69,20 @@ class McpServer:
 
 
 class McpTools:
-    """A toolbox of one server's tools. Made by `open`; use it as an async context manager, or call `close`."""
+    """A toolbox of one server's tools. Made by `open`; use it as an async context manager, or call `close`.
+
+    Tools whose names are the same once they are such as vendors accept are told apart by numbers. left_out: those that
+    no model could be given, and why, by the server's names for them.
+    """
 
     def __init__(self, server: McpServer) -> None:
         self._server = server
         self._connection: _Connection | None = None
         self._described: dict[str, ServerTool] = {}  # by the names that models use
         self._tools: tuple[Tool, ...] = ()
+        self.left_out: dict[str, str] = {}
         self._connecting = asyncio.Lock()
+        self._left: list[_Connection] = []  # those that take no more calls, and have not ended yet
 
     @classmethod
     async def open(cls, server: McpServer) -> Self:
@@ -77,14 +90,7 @@ class McpTools:
         _check(server)
         made = cls(server)
         connection = await made._connected()
-        made._described = {_name(server.prefix + one.name): one for one in connection.listed}
-        if len(made._described) != len(connection.listed):
-            await made.close()
-            raise ToolError(f"The MCP server {server.name} has tools of the same name", remedy="Use `only`")
-        made._tools = tuple(
-            Tool(name=name, description=one.description or one.title or one.name, parameters=one.input_schema)
-            for name, one in made._described.items()
-        )
+        made._describe(connection.listed)
         return made
 
     @property
@@ -96,19 +102,39 @@ class McpTools:
         """Have the server run a tool. Errors: ToolError, also if the server dies."""
         if name not in self._described:
             raise ToolError(f"The MCP server {self._server.name} has no tool {name!r}", remedy="See its list of tools")
+        values = json.loads(arguments or "{}")
+        try:
+            return await self._called(name, values)
+        except _Forgotten:  # it lives, and has not run the call: a new connection does
+            return await self._called(name, values)
+
+    async def _called(self, name: str, values: dict[str, object]) -> ToolResult:
         described = self._described[name]
         connection = await self._connected()
         if described not in connection.listed:
             raise ToolError(
                 f"The MCP server {self._server.name} has changed the tool {name!r}", remedy="Open its toolbox again"
             )
-        return _result(await connection.call(described.name, json.loads(arguments or "{}")))
+        return _result(await connection.call(described.name, values))
+
+    def _describe(self, listed: Sequence[ServerTool]) -> None:
+        tools: list[Tool] = []
+        for one in listed:
+            if problem := _problem(one):
+                self.left_out[one.name] = problem
+                continue
+            name = distinct(_name(self._server.prefix + one.name), self._described)
+            description = (one.description or one.title or one.name)[:_LONGEST_DESCRIPTION]
+            self._described[name] = one
+            tools.append(Tool(name=name, description=description, parameters=one.input_schema))
+        self._tools = tuple(tools)
 
     async def close(self) -> None:
-        """End the connection; a server that was started is stopped."""
-        if self._connection is not None:
-            await self._connection.close()
-            self._connection = None
+        """End the connection, in ten seconds at most; a server that was started is stopped."""
+        async with self._connecting:
+            ending = [*self._left, *([] if self._connection is None else [self._connection])]
+            self._left, self._connection = [], None
+        await asyncio.gather(*(one.close() for one in ending))
 
     async def __aenter__(self) -> Self:
         return self
@@ -121,12 +147,17 @@ class McpTools:
     async def _connected(self) -> _Connection:
         async with self._connecting:
             if self._connection is not None and not self._connection.alive:
-                await self.close()
+                self._left = [one for one in (*self._left, self._connection) if not one.over]
+                self._connection = None
             if self._connection is None:
                 connection = _Connection(self._server)
                 await connection.open()
                 self._connection = connection
             return self._connection
+
+
+class _Forgotten(ToolError):
+    """The server does not know our session any more, because it was started anew or dropped one that lay idle."""
 
 
 class _Connection:
@@ -138,6 +169,8 @@ class _Connection:
     def __init__(self, server: McpServer) -> None:
         self._server = server
         self._closing = asyncio.Event()
+        self._forgotten = False
+        self._calls = 0
         self._holder: asyncio.Task[None] | None = None
         self._said: deque[str] = deque(maxlen=10)  # the last lines that the server wrote to standard error
         self._listener: Thread | None = None
@@ -146,7 +179,13 @@ class _Connection:
 
     @property
     def alive(self) -> bool:
-        return self._holder is not None and not self._holder.done() and not self._closing.is_set()
+        """Whether it takes calls."""
+        return not self.over and not self._closing.is_set() and not self._forgotten
+
+    @property
+    def over(self) -> bool:
+        """Whether nothing is left of it."""
+        return self._holder is None or self._holder.done()
 
     async def open(self) -> None:
         ready: asyncio.Future[None] = asyncio.get_running_loop().create_future()
@@ -174,6 +213,7 @@ class _Connection:
         assert self._client is not None
         assert self._holder is not None
         call = asyncio.ensure_future(self._client.call_tool(name, arguments))
+        self._calls += 1
         try:
             await asyncio.wait([call, self._holder], return_when=asyncio.FIRST_COMPLETED)
             if not call.done():
@@ -183,16 +223,27 @@ class _Connection:
             if error.code == CONNECTION_CLOSED:
                 self._closing.set()
                 raise await self._lost("has ended") from error
+            if _of_session(error):
+                self._forgotten = True
+                ended = f"The MCP server {self._server.name} has ended the session"
+                raise _Forgotten(ended, remedy="Ask again") from error
             raise ToolError(f"{name} failed: {error.message}", remedy="Correct the arguments, or go without") from error
         finally:
             call.cancel()
             with suppress(asyncio.CancelledError, Exception):
                 await call
+            self._calls -= 1
+            if self._forgotten and not self._calls:  # the others get answers of their own first
+                self._closing.set()
 
     async def close(self) -> None:
+        """Say goodbye, and leave without an answer if it takes long."""
         self._closing.set()
         if self._holder is not None:
-            await asyncio.wait([self._holder])
+            _, late = await asyncio.wait([self._holder], timeout=_GOODBYE_SECONDS)
+            if late:
+                self._holder.cancel()
+                await asyncio.wait([self._holder], timeout=_GOODBYE_SECONDS)
 
     async def _hold(self, ready: asyncio.Future[None]) -> None:
         try:
@@ -251,7 +302,7 @@ class _Connection:
 
     def _listen(self, read: int) -> None:
         with os.fdopen(read, encoding="utf-8", errors="replace") as lines:
-            for line in lines:
+            while line := lines.readline(_LONGEST_LINE):
                 self._said.append(line.rstrip()[:500])
 
     async def _lost(self, what: str) -> ToolError:
@@ -285,14 +336,18 @@ def _token(server: McpServer) -> str:
     return token
 
 
-def is_loopback(host: str) -> bool:
-    """Whether a host name or address is this machine and none other."""
-    if host == "localhost":
-        return True
-    try:
-        return ip_address(host.strip("[]")).is_loopback
-    except ValueError:
-        return False
+def _of_session(error: MCPError) -> bool:
+    """Whether an answer says that the server does not know the session; the SDK words a bare status 404 so itself."""
+    return error.code in _NO_SESSION and bool(_SESSION_OVER.search(error.message))
+
+
+def _problem(tool: ServerTool) -> str:
+    """Why a tool cannot be offered, or ""."""
+    if tool.input_schema.get("type") != "object":
+        return "its parameters are not an object"
+    if len(json.dumps(tool.input_schema)) > _LONGEST_SCHEMA:
+        return f"the schema of its parameters is longer than {_LONGEST_SCHEMA} characters"
+    return ""
 
 
 def _name(name: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Collection
+from dataclasses import dataclass
 from difflib import get_close_matches
 from typing import Any
 
@@ -29,13 +30,27 @@ class NoSuchTable(Exception):
     """The statement names a table that there is not."""
 
 
-def tables_read(tree: object, known: Collection[str]) -> set[str]:
-    """The tables that a statement reads, in lower case. known: all there are, in lower case.
+@dataclass(frozen=True, kw_only=True, slots=True)
+class Named:
+    """What a statement names, in lower case.
 
-    Errors: Refused if it does anything else, NoSuchTable.
+    tables: of the documents; shadowed: those of them that share their name with a WITH, which may be meant instead.
+    everything: whether it asks what tables there are.
+    """
+
+    tables: frozenset[str]
+    shadowed: frozenset[str] = frozenset()
+    everything: bool = False
+
+
+def named_in(tree: object, known: Collection[str]) -> Named:
+    """What a statement that only reads names. known: all tables there are, in lower case.
+
+    Errors: Refused if it does anything but read, NoSuchTable.
     """
     names: set[str] = set()
     views: set[str] = set()
+    everything = False
     waiting: list[object] = [tree]
     while waiting:
         node = waiting.pop()
@@ -49,14 +64,20 @@ def tables_read(tree: object, known: Collection[str]) -> set[str]:
             if kind == "TABLE_FUNCTION":
                 _check_source(node.get("function"))
             _check_function(str(node.get("function_name", "")).casefold())
-            if kind == "BASE_TABLE" and (name := _table_name(node, known)):
+            if kind == "SHOW_REF":
+                everything = everything or node.get("query") is None
+            if kind == "BASE_TABLE":
+                name = _table_name(node, known)
+                everything = everything or not name
                 names.add(name)
             if isinstance(parts := node.get("cte_map"), dict):
                 views.update(str(part["key"]).casefold() for part in parts.get("map", ()))
+    names.discard("")
     for name in sorted(names - views - set(known)):
         close = get_close_matches(name, known, n=3)
         raise NoSuchTable(f'There is no table "{name}"' + (f"; did you mean {_listed(close)}?" if close else ""))
-    return names & set(known)
+    tables = frozenset(names & set(known))
+    return Named(tables=tables, shadowed=tables & views, everything=everything)
 
 
 def _check_function(name: str) -> None:
@@ -72,7 +93,10 @@ def _check_source(function: object) -> None:
 
 def _table_name(node: dict[str, Any], known: Collection[str]) -> str:
     """Its name in lower case; "" of one that tells what tables there are."""
-    *schemas, name = [str(part).casefold() for part in node.get("qualified_name", {}).get("path", [])] or [""]
+    path = node["qualified_name"].get("path") if isinstance(node.get("qualified_name"), dict) else None
+    if not isinstance(path, list) or not path or not path[-1]:  # a tree of another shape is not read at a guess
+        raise Refused("The statement cannot be examined: it reads a table without a name")
+    *schemas, name = [str(part).casefold() for part in path]
     if any(schema not in _SCHEMAS for schema in schemas):
         raise Refused(f"{'.'.join((*schemas, name))} is no table of the documents")
     return "" if "information_schema" in schemas or (name == "sqlite_master" and name not in known) else name

@@ -13,13 +13,15 @@ import json
 import os
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, Self
-from urllib.parse import quote, urlencode, urljoin, urlsplit
+from typing import TYPE_CHECKING, Self
+from urllib.parse import quote, urljoin, urlsplit
 
 from sourcebook.errors import ConfigError, ToolError
+from sourcebook.loopback import is_loopback
 from sourcebook.models.base import Tool
 from sourcebook.prompt.tools.base import ToolResult, validator_of
-from sourcebook.prompt.tools.openapi_description import Description, Operation, Parameter, Scheme, read_description
+from sourcebook.prompt.tools.openapi_description import Description, Operation, read_description
+from sourcebook.prompt.tools.openapi_request import Request
 
 if TYPE_CHECKING:
     from types import TracebackType
@@ -29,6 +31,7 @@ if TYPE_CHECKING:
 _MOST_DESCRIPTION = 20_000_000  # bytes
 _MOST_ERROR = 2_000  # characters of an error's text
 _REDIRECTS = 3
+_MOST_TOOLS = 128  # that vendors take in one request
 _TEXTS = ("text/", "json", "xml", "yaml", "javascript", "x-www-form-urlencoded")
 
 
@@ -88,6 +91,17 @@ class OpenApiTools:
             read_description, text, where=where, server=service.server, prefix=service.prefix
         )
         made = await asyncio.to_thread(cls, service, description)
+        if not made._operations:
+            why = "; ".join(f"{name}: {reason}" for name, reason in list(made.left_out.items())[:3])
+            raise ConfigError(
+                f"{service.description} has nothing that may be called{f' ({why})' if why else ''}",
+                remedy="Name what is not GET: allow; and the base URL if it names none: server",
+            )
+        if len(made._operations) > _MOST_TOOLS:
+            raise ConfigError(
+                f"{service.description} has {len(made._operations)} operations, more than models take",
+                remedy=f"Name up to {_MOST_TOOLS} that matter: only",
+            )
         for one in made._operations.values():
             if remote and not service.server and urlsplit(one.server).netloc != urlsplit(where).netloc:
                 raise ConfigError(
@@ -106,7 +120,7 @@ class OpenApiTools:
         operation = self._operations.get(name)
         if operation is None:
             raise ToolError(f"There is no operation {name!r}", remedy=f"There are: {', '.join(self._operations)}")
-        request = _Request.of(operation, json.loads(arguments or "{}"))
+        request = Request.of(operation, json.loads(arguments or "{}"))
         self._sign(request, operation)
         from aiohttp import ClientError
 
@@ -130,7 +144,7 @@ class OpenApiTools:
     ) -> None:
         await self.close()
 
-    async def _sent(self, request: _Request, operation: Operation) -> ToolResult:
+    async def _sent(self, request: Request, operation: Operation) -> ToolResult:
         from yarl import URL
 
         self._session = self._session or _session(self._service.seconds)
@@ -165,9 +179,9 @@ class OpenApiTools:
             return ToolResult(text=f"{text}\n[cut: the reply is longer than {most} bytes; ask for less]", cut=True)
         return ToolResult(text=text or f"HTTP {reply.status}: done; it returned nothing.")
 
-    def _sign(self, request: _Request, operation: Operation) -> None:
-        """Add the credentials of the first alternative that we have all of."""
-        for names in operation.security:
+    def _sign(self, request: Request, operation: Operation) -> None:
+        """Add the credentials of the first alternative that we have all of; of none, only where there is no other."""
+        for names in sorted(operation.security, key=lambda names: not names):
             if all(name in self._secrets for name in names):
                 for name in names:
                     request.sign(self._schemes[name], self._secrets[name])
@@ -179,110 +193,6 @@ class OpenApiTools:
             for form in forms:
                 text = text.replace(form, "***")
         return text
-
-
-@dataclass(slots=True)
-class _Request:
-    """A request in the making."""
-
-    url: str
-    headers: dict[str, str]
-    body: bytes | None = None
-
-    @classmethod
-    def of(cls, operation: Operation, values: Mapping[str, Any]) -> _Request:
-        path, query, headers = operation.path, list[tuple[str, str]](), {"Accept": "application/json, */*;q=0.5"}
-        made = cls(url="", headers=headers)
-        for one in operation.parameters:
-            value = values.get(one.argument)
-            if value is None:
-                if one.place == "path":
-                    raise ToolError(f"{one.argument} is missing", remedy="Pass it and call again")
-            elif one.place == "path":
-                path = path.replace(f"{{{one.name}}}", _segment(one, value))
-            elif one.place == "query":
-                query += _pairs(one, value)
-            elif one.place == "header":
-                headers[one.name] = _header(one, value)
-            else:
-                headers["Content-Type"] = operation.body
-                made.body = _body(operation.body, value)
-        made.url = f"{operation.server}{path}{'?' if query else ''}{urlencode(query, quote_via=quote)}"
-        return made
-
-    def sign(self, scheme: Scheme, secret: str) -> None:
-        match scheme.kind:
-            case "bearer":
-                self.headers["Authorization"] = f"Bearer {secret}"
-            case "basic":
-                self.headers["Authorization"] = f"Basic {base64.b64encode(secret.encode()).decode()}"
-            case "header":
-                self.headers[scheme.name] = secret
-            case "cookie":
-                self.headers["Cookie"] = f"{scheme.name}={quote(secret, safe='')}"
-            case "query":
-                self.url += f"{'&' if '?' in self.url else '?'}{quote(scheme.name)}={quote(secret, safe='')}"
-
-
-# --- how values are written (OpenAPI 3.1, 4.8.12.2: style and explode) --------------------------------------
-
-
-def _segment(parameter: Parameter, value: Any) -> str:
-    """One segment of a path, which leads nowhere else."""
-    text = _joined(parameter, value)
-    if not text or not {".", ".."}.isdisjoint(text.replace("\\", "/").split("/")):
-        raise ToolError(f"{parameter.argument} cannot be {text!r}", remedy="Pass another value")
-    return quote(text, safe=",=")
-
-
-def _header(parameter: Parameter, value: Any) -> str:
-    text = _joined(parameter, value)
-    if not text.isprintable() or not text.isascii():
-        raise ToolError(f"{parameter.argument} cannot stand in a header", remedy="Use plain ASCII on one line")
-    return text
-
-
-def _pairs(parameter: Parameter, value: Any) -> list[tuple[str, str]]:
-    name, separator = parameter.name, {"spaceDelimited": " ", "pipeDelimited": "|"}.get(parameter.style, ",")
-    if parameter.as_json or not isinstance(value, list | dict):
-        return [(name, _written(value, parameter))]
-    if isinstance(value, list):
-        written = [_written(one, parameter) for one in value]
-        return [(name, one) for one in written] if parameter.explode else [(name, separator.join(written))]
-    if parameter.style == "deepObject":
-        return [(f"{name}[{key}]", _written(one, parameter)) for key, one in value.items()]
-    if parameter.explode:
-        return [(key, _written(one, parameter)) for key, one in value.items()]
-    return [(name, ",".join(part for key, one in value.items() for part in (key, _written(one, parameter))))]
-
-
-def _joined(parameter: Parameter, value: Any) -> str:
-    """Style "simple", for paths and headers."""
-    if parameter.as_json:
-        return _written(value, parameter)
-    if isinstance(value, list):
-        return ",".join(_written(one, parameter) for one in value)
-    if isinstance(value, dict):
-        between = "=" if parameter.explode else ","
-        return ",".join(f"{key}{between}{_written(one, parameter)}" for key, one in value.items())
-    return _written(value, parameter)
-
-
-def _written(value: Any, parameter: Parameter) -> str:
-    if isinstance(value, str) and not parameter.as_json:
-        return value
-    return json.dumps(value, ensure_ascii=False)  # numbers, true, false, and what is nested deeper
-
-
-def _body(media: str, value: Any) -> bytes:
-    if media == "text/plain":
-        return (value if isinstance(value, str) else json.dumps(value, ensure_ascii=False)).encode()
-    if media == "application/x-www-form-urlencoded" and isinstance(value, Mapping):
-        pairs: list[tuple[str, str]] = []
-        for name, one in value.items():
-            pairs += _pairs(Parameter(argument=name, name=name, place="body"), one)
-        return urlencode(pairs).encode()
-    return json.dumps(value, ensure_ascii=False).encode()
 
 
 # --- settings -----------------------------------------------------------------------------------------------
@@ -319,7 +229,7 @@ def _secrets(service: Service, description: Description) -> dict[str, str]:
 
 def _must_be_private(server: str) -> None:
     parts = urlsplit(server)
-    if parts.scheme != "https" and parts.hostname not in ("localhost", "127.0.0.1", "::1"):
+    if parts.scheme != "https" and not is_loopback(parts.hostname or ""):
         raise ConfigError(f"Credentials for {server} would be sent in the clear", remedy="Use https")
 
 

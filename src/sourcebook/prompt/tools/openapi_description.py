@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 from urllib.parse import unquote, urljoin, urlsplit
 
@@ -33,6 +33,8 @@ class Parameter:
     """Where a property of the tool's arguments goes. argument: its name there; name: in the request.
 
     style, explode: how lists and objects are written (OpenAPI's words); as_json: they are written as JSON.
+    reserved: names in lower case that no key of an object may have which stands in the query as it is, because they
+    are those of other parameters, and of credentials.
     """
 
     argument: str
@@ -41,6 +43,7 @@ class Parameter:
     style: str = "form"
     explode: bool = True
     as_json: bool = False
+    reserved: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, kw_only=True, slots=True)
@@ -116,6 +119,8 @@ class _Reader:
                         yield self._operation(path, method, item, item[method])
                     except SourcebookError as error:
                         self.left_out[f"{method.upper()} {path}"] = str(error)
+                    except (TypeError, ValueError, AttributeError, KeyError) as error:  # anybody may have written it
+                        self.left_out[f"{method.upper()} {path}"] = f"its description is malformed: {error}"
 
     def schemes(self) -> Iterator[tuple[str, Scheme]]:
         for name, node in _mapping(_mapping(self._document.get("components")).get("securitySchemes")).items():
@@ -167,15 +172,15 @@ class _Reader:
             method=method.upper(),
             path=path,
             server=self._base(node.get("servers") or item.get("servers") or self._document.get("servers")),
-            parameters=tuple(parameters),
+            parameters=tuple(self._reserving(parameters)),
             body=body,
-            security=tuple(tuple(_mapping(one)) for one in security),
+            security=tuple(tuple(_mapping(one)) for one in _list(security)),
         )
 
     def _parameters(self, item: Mapping[str, Any], node: Mapping[str, Any]) -> Sequence[Mapping[str, Any]]:
         """The path's and the operation's own, which override the path's."""
         found: dict[tuple[str, str], Mapping[str, Any]] = {}
-        for one in [*item.get("parameters", ()), *node.get("parameters", ())]:
+        for one in [*_list(item.get("parameters")), *_list(node.get("parameters"))]:
             one = self._followed(one)
             found[str(one.get("name")), str(one.get("in"))] = one
         return list(found.values())
@@ -205,6 +210,11 @@ class _Reader:
             as_json=bool(content),
         )
         return parameter, schema
+
+    def _reserving(self, parameters: Sequence[Parameter]) -> Iterator[Parameter]:
+        names = frozenset(one.name.casefold() for one in parameters if one.place == "query")
+        for one in parameters:
+            yield replace(one, reserved=names - {one.name.casefold()} | self._keys) if one.place == "query" else one
 
     def _body(self, node: Mapping[str, Any], schemas: _Schemas) -> tuple[str, dict[str, object], bool]:
         """(media type or "", schema, whether it is required) of the request's body."""
@@ -276,10 +286,14 @@ class _Schemas:
                 made[key] = {name: self.of(one) for name, one in _mapping(made[key]).items() if name not in hidden}
         for key in _SCHEMA_LISTS:
             if key in made:
-                made[key] = [self.of(one) for one in made[key]]
+                made[key] = [self.of(one) for one in _list(made[key])]
+                if not made[key]:
+                    del made[key]  # which says nothing, and is no JSON Schema
         for key in _SCHEMAS:
             if key in made:
                 made[key] = made[key] if isinstance(made[key], bool) else self.of(made[key])
+        if "required" in made and not isinstance(made["required"], list):
+            del made["required"]  # of 3.0's forerunners, or a slip: it says nothing of properties
         if hidden and "required" in made:
             made["required"] = [name for name in made["required"] if name not in hidden]
         return _modern(made, nullable=node.get("nullable") is True)
@@ -349,17 +363,26 @@ def _yaml(text: str) -> Any:
     import yaml
 
     class Loader(getattr(yaml, "CSafeLoader", yaml.SafeLoader)):  # type: ignore[misc]
-        """As JSON has it: a date is text."""
+        """As JSON has it: a date is text, and so is the country NO; true and false alone are truth values."""
 
     Loader.yaml_implicit_resolvers = {
-        first: [(tag, pattern) for tag, pattern in resolvers if tag != "tag:yaml.org,2002:timestamp"]
+        first: [(tag, pattern) for tag, pattern in resolvers if tag not in _NOT_IN_JSON]
         for first, resolvers in yaml.SafeLoader.yaml_implicit_resolvers.items()
     }
+    truth = re.compile(r"(?:true|True|TRUE|false|False|FALSE)$")
+    Loader.add_implicit_resolver("tag:yaml.org,2002:bool", truth, list("tTfF"))
     try:
         return yaml.load(text, Loader)  # noqa: S506
     except yaml.YAMLError as error:
         raise ValueError(str(error)) from error
 
 
+_NOT_IN_JSON = ("tag:yaml.org,2002:timestamp", "tag:yaml.org,2002:bool")
+
+
 def _mapping(node: Any) -> Mapping[str, Any]:
     return node if isinstance(node, Mapping) else {}
+
+
+def _list(node: Any) -> list[Any]:
+    return node if isinstance(node, list) else []

@@ -12,9 +12,9 @@ from itertools import islice
 from sourcebook.errors import ToolError
 from sourcebook.models.base import Tool
 from sourcebook.prompt.tools.base import ToolResult, read_arguments
-from sourcebook.prompt.tools.naming import NamedTable, named, quoted, searched
 from sourcebook.prompt.tools.query import QueryResult, TableQueries, TableSource, Value
-from sourcebook.types import LiveTable
+from sourcebook.prompt.tools.table_names import NamedTable, named, quoted, searched
+from sourcebook.types import Computed, Hit, LiveTable, TableRead
 
 SAMPLES = 3
 """Rows of each table that `list_tables` shows."""
@@ -72,27 +72,59 @@ class TableTools:
         """Run one of the two. Errors: ToolError."""
         values = read_arguments(arguments)
         if name == LIST_TABLES.name:
-            return ToolResult(text=await asyncio.to_thread(self._listing, str(values.get("containing", ""))))
+            return await asyncio.to_thread(self._listing, str(values.get("containing", "")))
         if name == QUERY_TABLE.name:
-            result = await asyncio.to_thread(self._queries.run, self._source, str(values.get("sql", "")))
-            return ToolResult(text=result_text(result), cut=bool(result.cut))
+            sql = str(values.get("sql", ""))
+            result = await self._queries.arun(self._source, sql)
+            return ToolResult(
+                text=result_text(result),
+                hits=await asyncio.to_thread(self._hits, sql, result),
+                cut=bool(result.cut),
+                origins=_origins(result.given),
+            )
         raise ToolError(f"There is no tool {name!r} here", remedy="There are: list_tables, query_table")
 
     async def close(self) -> None:
         """Nothing is its own."""
 
-    def _listing(self, containing: str) -> str:
+    def _hits(self, sql: str, result: QueryResult) -> tuple[Hit, ...]:
+        """The result as evidence, once for each table that it is from; of none, it is evidence of nothing."""
+        computed = Computed(
+            sql=sql,
+            columns=tuple(column.name for column in result.columns),
+            rows=tuple(map(row_json, result.rows)),
+            tables=tuple(
+                TableRead(document=one.table.document, version=one.table.version, table=one.name, rows=_rows(one.table))
+                for one in result.used
+            ),
+            cut=bool(result.cut),
+        )
+        anchors = self._source.anchors([one.table.key for one in result.used])
+        if len(anchors) < len(result.used):
+            return ()  # a document went meanwhile
+        return tuple(
+            Hit(passage=anchors[one.table.key], score=1.0, channels={"query": 1}, computed=computed)
+            for one in result.used
+        )
+
+    def _listing(self, containing: str) -> ToolResult:
         tables = named(self._source.listed())
         if not tables:
-            return "There are no tables in the documents."
+            return ToolResult(text="There are no tables in the documents.")
         found = [one for one in tables if containing.casefold() in searched(one)]
         if not found:
-            return f"None of the {len(tables)} tables has {containing!r} in its name, columns or document."
-        cells = self._source.cells([one.table.key for one in found[:_SAMPLED]])
-        parts = [table_text(one, first_rows(one.table, cells.get(one.table.key, b""))) for one in found[:_LISTED]]
+            none = f"None of the {len(tables)} tables has {containing!r} in its name, columns or document."
+            return ToolResult(text=none)
+        shown = found[:_LISTED]
+        cells = self._source.cells([one.table.key for one in found[:_SAMPLED]], most=_BEGINNING)
+        parts = [table_text(one, first_rows(one.table, cells.get(one.table.key, b""))) for one in shown]
         if len(found) > _LISTED:
             parts.append(f"[{len(found) - _LISTED} more tables: name a word that they contain]")
-        return "\n\n".join(parts)
+        return ToolResult(text="\n\n".join(parts), origins=_origins(shown))
+
+
+def _origins(tables: Sequence[NamedTable]) -> frozenset[tuple[str, int]]:
+    return frozenset((one.table.document, one.table.version) for one in tables)
 
 
 def table_text(one: NamedTable, samples: Sequence[Sequence[Value]]) -> str:
@@ -152,10 +184,13 @@ def row_json(row: Sequence[Value], *, cell: int = 0) -> str:
 
 def where(table: LiveTable) -> str:
     """Which document a table is from, and where in it."""
+    return ", ".join(part for part in (table.document, table.name, _rows(table)) if part)
+
+
+def _rows(table: LiveTable) -> str:
+    """Where its rows stand: "rows 2 to 7"."""
     first, last = (table.places[0][0], table.places[-1][0] + table.places[-1][1] - 1) if table.places else (0, 0)
-    sheet = f", {table.name}" if table.name else ""
-    rows = f", rows {first} to {last}" if last > first else f", row {first}" if first else ""
-    return f"{table.document}{sheet}{rows}"
+    return f"rows {first} to {last}" if last > first else f"row {first}" if first else ""
 
 
 def _cell_json(value: Value, cell: int) -> str:
