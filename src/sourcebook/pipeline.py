@@ -344,7 +344,7 @@ async def retrieve(book: Book, question: Question, *, top: int) -> list[Hit]:
     while True:
         ranked = fuse(await _live_candidates(book, query), method=method, weights=weights)
         ranked = ranked[: max(FIRST, 2 * top + 20)]  # some will be folded or merged
-        passages = book.live.passages([name for name, _, _ in ranked], question.scope)
+        passages = book.live.passages([name for name, _, _ in ranked], question.scope, epoch=book.seen_epoch)
         if len(passages) == len(ranked):
             break  # otherwise the catalog has changed since the candidates were found to be live
     if settings.closeness and method == "standardised":

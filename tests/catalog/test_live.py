@@ -90,3 +90,16 @@ def test_it_keeps_within_its_bound_and_answers_all_the_same(catalog: Catalog, mo
         assert len(passages._passages) <= 2
     assert passages.passages(every[3:4], Scope()).keys() == {every[3]}
     assert len(passages._passages) <= 2
+
+
+def test_within_an_epoch_nothing_is_asked_again(catalog: Catalog, asked: list[str]) -> None:
+    (staged,) = publish(catalog, draft("a", "one", "two"))
+    passages = LivePassages(catalog)
+    _, epoch = passages.ids(staged.passages, Scope())
+    first = passages.passages(staged.passages, Scope(), epoch=epoch)
+    asked.clear()
+    assert passages.passages(staged.passages, Scope(), epoch=epoch) == first
+    assert asked == []
+    catalog.withdraw([staged.document_id])
+    assert passages.ids(staged.passages, Scope())[0] == set()
+    assert passages.passages(staged.passages, Scope(), epoch=epoch) == {}, "that epoch is over, and this is known"

@@ -43,10 +43,16 @@ class LivePassages:
             found = self._recall(ids, self._audiences, self._read_audiences, most=_MOST_AUDIENCES)
             return {name for name, audience in found.items() if audience and scope.admits(*audience)}, self._epoch
 
-    def passages(self, ids: Sequence[PassageId], scope: Scope) -> dict[PassageId, Passage]:
-        """Those of the passages that are live and that the scope admits, whole."""
+    def passages(self, ids: Sequence[PassageId], scope: Scope, *, epoch: int | None = None) -> dict[PassageId, Passage]:
+        """Those of the passages that are live and that the scope admits, whole.
+
+        epoch: in which they are to be so, if all that was read in it is still remembered; else, and if None, now.
+        """
         with self._lock:
-            found = self._recall(ids, self._passages, self._read_passages, most=_MOST_PASSAGES)
+            if epoch is not None and epoch == self._epoch and all(name in self._passages for name in ids):
+                found = {name: self._passages[name] for name in ids}
+            else:
+                found = self._recall(ids, self._passages, self._read_passages, most=_MOST_PASSAGES)
         return {name: one[1] for name, one in found.items() if one and scope.admits(*one[0])}
 
     def _recall(
