@@ -46,7 +46,13 @@ async def sourcebook(url: str) -> Call:
 
     wire = OpenAIChat(Target(provider="openai", base=url, model="gpt-4o-mini", key="key"))
     model = HttpModel(
-        wire, provider="openai", model="gpt-4o-mini", window=128_000, count=len, counted_by="characters", key="key"
+        wire,
+        provider="openai",
+        model="gpt-4o-mini",
+        window=128_000,
+        count=len,
+        counted_by="characters",
+        secrets=("key",),
     )
 
     async def call(streamed: bool) -> float:
