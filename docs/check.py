@@ -136,8 +136,9 @@ def _command(name: str, command: click.Command) -> str:
     lines = ["", " ".join((command.help or "").split()), "", "```text"]
     lines += [" ".join([f"sourcebook {name}", *command.collect_usage_pieces(context)]), "```", ""]
     lines += ["| option | meaning |", "| --- | --- |"]
-    for parameter in command.get_params(context):
-        record = parameter.get_help_record(context)
+    help_names = ", ".join(cli.context_settings["help_option_names"])
+    records = [parameter.get_help_record(context) for parameter in command.params]
+    for record in [*records, (help_names, "Show this message and exit.")]:
         if record is not None:
             option, meaning = (_line(cell) for cell in record)
             lines.append(f"| `{option}` | {meaning} |")

@@ -97,23 +97,22 @@ class Bookkeeper:
         wait for that, and while calls follow each other, for nothing at all. Errors: CatalogError if the database could
         never be asked; afterwards the last answer holds.
         """
-        age = time.monotonic() - self._budgets_read
-        if age > _FRESH / 2:
-            reading = self._read_budgets()
-            if age > _FRESH:
-                await asyncio.shield(asyncio.wrap_future(reading))
+        reading = self._read_budgets()
+        if reading is not None:
+            await asyncio.shield(asyncio.wrap_future(reading))
         budgets = self._budgets or frozenset()
         return (tenant, account) in budgets or (tenant, WHOLE_TENANT) in budgets
 
-    def _read_budgets(self) -> Future[None]:
-        """The reading under way, for whoever wants to know the budgets meanwhile."""
+    def _read_budgets(self) -> Future[None] | None:
+        """Have them read, if they are half as old as they may be; what to wait for, if they are older than that."""
         with self._starting:
-            if self._reading is None:
+            age = time.monotonic() - self._budgets_read
+            if age > _FRESH / 2 and self._reading is None:
                 self._reading = Future()
                 threading.Thread(
                     target=self._read, args=(self._reading,), name="sourcebook-budgets", daemon=True
                 ).start()
-            return self._reading
+            return self._reading if age > _FRESH else None
 
     def _read(self, reading: Future[None]) -> None:
         failure: BaseException | None = None
@@ -121,14 +120,16 @@ class Bookkeeper:
             self._budgets = self._accounts.budgeted()
         except Exception as error:  # handed to whoever waits
             failure = error
-        with self._starting:
+        known = self._budgets is not None
+        with self._starting:  # whoever finds no reading under way finds its time
             self._reading = None
-        if failure is not None and self._budgets is None:
+            if known:
+                self._budgets_read = time.monotonic()
+        if failure is not None and not known:
             reading.set_exception(failure)
             return
         if failure is not None:
             log.warning("The budgets could not be read; those of before hold: %s", failure)
-        self._budgets_read = time.monotonic()
         reading.set_result(None)
 
     async def reserve(self, wanted: Reservation) -> None:
