@@ -63,13 +63,13 @@ def fuse(
     scored = [one for one in candidates if any(channel in one.scores for channel in trusted)]
     fused = []
     for one in scored:
-        score = 0.0
+        shares = []
         for channel, weight in trusted.items():
             if method == "standardised":
-                score += _standardised(scored, channel, weight)[one.id]
+                shares.append(_standardised(scored, channel, weight)[one.id])
             elif channel in one.scores:
-                score += weight / (60 + ranks[channel][one.id])
-        fused.append((one.id, score, {channel: of[one.id] for channel, of in ranks.items() if one.id in of}))
+                shares.append(weight / (60 + ranks[channel][one.id]))
+        fused.append((one.id, sum(shares), {channel: of[one.id] for channel, of in ranks.items() if one.id in of}))
     return sorted(fused, key=lambda one: (-one[1], one[0]))
 
 

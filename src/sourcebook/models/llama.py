@@ -36,7 +36,7 @@ from sourcebook.errors import (
 )
 from sourcebook.models.base import Capabilities, Finish, ModelEvent, ModelRequest, TextPart
 from sourcebook.models.formats.openai_chat import Dialect, OpenAIChat
-from sourcebook.models.wire import Frame, Target
+from sourcebook.models.wire import Frame, Target, to_json
 
 if TYPE_CHECKING:
     import xllamacpp
@@ -99,9 +99,14 @@ class Llama:
             await asyncio.to_thread(self._loaded)
 
     def body(self, request: ModelRequest) -> bytes:
-        """What llama.cpp is given, in OpenAI's format. Without a temperature, the likeliest token is taken."""
+        """What llama.cpp is given, in OpenAI's format. Without a temperature, the likeliest token is taken.
+
+        What it remembers of the prompt before is used only where tools are, whose steps go on from each other: it makes
+        numbers differ in their last digits, and a reply that is asked for again may then differ in its words.
+        """
         temperature = 0.0 if request.temperature is None else request.temperature
-        return self._wire.call(replace(request, streamed=True, temperature=temperature)).body
+        body = self._wire.call(replace(request, streamed=True, temperature=temperature)).body
+        return body if request.tools else to_json({**json.loads(body), "cache_prompt": False})
 
     async def stream(self, request: ModelRequest) -> AsyncGenerator[ModelEvent, None]:
         """The reply, token by token. Closing the generator stops the work at the next token. Errors: ModelError."""
